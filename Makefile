@@ -1,0 +1,82 @@
+# Every target sets up what it needs on a machine that has only make, a shell and CPython >= 3.11
+# (or root and apt-get). Nothing outside this directory is changed, but for Debian's Chromium, which
+# the browser targets install when they are run as root and find none.
+
+SHELL := /bin/sh
+VENV ?= .venv
+PY := $(VENV)/bin/python
+JOBS ?= 2
+PYTEST := $(PY) -m pytest -n $(JOBS) -q
+
+.PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
+        test-browser test-all chromium clean
+
+help:
+	@echo "make tour          run the tour notebook in the sandboxed kernel, print what each cell gave"
+	@echo "make lab           JupyterLab with the tour open"
+	@echo "make test          what every change must pass"
+	@echo "make test-escape   attacks on a live kernel, each with its control"
+	@echo "make test-browser  JupyterLab and Notebook 7 in a real Chromium"
+	@echo "make test-all      all of these"
+
+$(VENV)/.installed: pyproject.toml tools/venv tools/pythons
+	tools/venv $(VENV) dev
+	@touch $@
+
+venv: $(VENV)/.installed
+
+tour: venv
+	$(PY) notebooks/run_tour.py notebooks/tour.ipynb
+
+lab: venv
+	$(PY) -m jupyterlab --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/tour.ipynb \
+	  $(if $(filter 0,$(shell id -u)),--allow-root)
+
+# ---- make test ----------------------------------------------------------------------------------
+
+test: lint test-main test-unprivileged test-pythons
+
+lint: venv
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+MAIN_TESTS = $(wildcard tests/architecture tests/unit tests/conformance tests/features)
+ANY_USER_TESTS = $(wildcard tests/conformance)
+ANY_PYTHON_TESTS = $(wildcard tests/unit tests/conformance)
+
+test-main: venv
+	@if tools/chromium >/dev/null; then keep=''; else keep='-m not(browser)'; fi; \
+	set -x; $(PYTEST) $$keep $(MAIN_TESTS)
+
+# Root is a special case everywhere in confinement, so what root ran is run again without it.
+test-unprivileged: venv
+	$(if $(ANY_USER_TESTS),tools/as_nobody $(PYTEST) -p no:cacheprovider $(ANY_USER_TESTS))
+
+# The other versions of CPython that this machine has; the main environment's own is left out.
+test-pythons: venv
+	@main=$$($(PY) -c 'import sys; print("3.%d" % sys.version_info.minor)'); \
+	for minor in $$(tools/pythons | cut -d' ' -f1); do \
+	  [ $$minor = $$main ] && continue; \
+	  tools/venv $(VENV)-$$minor test,libraries $$minor || exit 1; \
+	  echo "CPython $$minor:"; \
+	  $(VENV)-$$minor/bin/python -m pytest -n $(JOBS) -q -p no:cacheprovider \
+	    $(ANY_PYTHON_TESTS) || exit 1; \
+	done
+
+# ---- the longer ones ----------------------------------------------------------------------------
+
+test-escape: venv
+	$(PYTEST) tests/escape
+	tools/as_nobody $(PYTEST) -p no:cacheprovider tests/escape
+
+test-browser: venv chromium
+	$(PYTEST) -m browser tests/browser tests/features
+
+chromium:
+	tools/chromium
+
+test-all: test test-escape test-browser
+
+clean:
+	rm -rf $(VENV) $(VENV)-3.* build dist .pytest_cache .mypy_cache .ruff_cache
