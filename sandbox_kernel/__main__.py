@@ -1,0 +1,37 @@
+"""What the kernelspec runs: `python -P -m sandbox_kernel -f CONNECTION_FILE [--notebook PATH]`.
+
+The order matters. The worker's side is started before the connection file is read, so that the key
+is in no process that the worker descends from, and its imports run while this process makes its
+own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+
+from .trusted.options import LaunchOptions
+
+
+def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None) -> int:
+    """Run one kernel until it is shut down; returns the exit code.
+
+    `argv` is the command line without the program. `options` come from a launcher in Python (see
+    `LaunchOptions`).
+    """
+    parser = argparse.ArgumentParser(prog="sandbox_kernel", description="The sandboxed kernel.")
+    parser.add_argument("-f", "--connection-file", required=True, help="Jupyter connection file")
+    parser.add_argument("--notebook", help="the notebook that this kernel runs for")
+    arguments = parser.parse_args(argv)
+    options = options or LaunchOptions()
+    if arguments.notebook and options.notebook is None:
+        options = dataclasses.replace(options, notebook=arguments.notebook)
+    from .trusted.start import run_kernel
+
+    return run_kernel(arguments.connection_file, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""The worker process: import, seal, build the shell, work on requests until the supervisor goes.
+
+Started by the launcher as `python -P -m sandbox_kernel.sandboxed.main CHANNEL_FD SEAL_FD`. Once
+`seal` has returned, nothing in this process is trusted by anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+from ..shared.messages import (
+    Answer,
+    Breach,
+    Finished,
+    InputGiven,
+    Ready,
+    Reply,
+    Request,
+    Settings,
+)
+from . import streams
+from .bridge import ChannelClosed, Guard, Link, unread
+from .interrupts import Interrupts
+from .session import SHELL, LinkSession
+from .shell import WorkerKernel, build
+
+
+class Worker:
+    """Takes requests from the link and runs them on the kernel, one after another.
+
+    Comm messages and completeness checks may come while a cell runs: the former are served when
+    the cell awaits, the latter at once (from the SIGURG handler).
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.guard = Guard()
+        self.link = Link(channel, self.guard)
+        self.session = LinkSession(self.link)
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.interrupts = Interrupts(self.guard, self._look)
+        self.settings: dict[str, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: str | None = None
+        out, err, self.flusher = streams.streams(self.session)
+        sys.stdout, sys.stderr = out, err
+        self.out, self.err = out, err
+        self.kernel: WorkerKernel = build(self.link, self.session, self.interrupts, self.loop)
+        self.kernel.read_line = self._read_line
+
+    def run(self) -> None:
+        """Serve until the supervisor closes the channel."""
+        self.loop.add_reader(self.link.fileno(), self._readable)
+        self.interrupts.install(self.loop)
+        self.link.send(Ready())
+        while True:
+            try:
+                self.loop.run_forever()
+                return
+            except KeyboardInterrupt:
+                continue  # It hit a background task between cells, which it has ended.
+            except BaseException as error:
+                if type(error).__name__ != "LimitExceeded":
+                    raise
+
+    def _readable(self) -> None:
+        with self.interrupts.own_code():
+            try:
+                self.link.poll()
+            except (ChannelClosed, OSError):
+                self.loop.stop()
+                return
+            self._start_arrived()
+
+    def _start_arrived(self) -> None:
+        for message, _ in self.link.take(Settings):
+            self.settings = message.body
+        for message, buffers in self.link.take(Request):
+            task = self.loop.create_task(self._serve(message, buffers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        for _ in self.link.take((InputGiven, Breach, Answer)):
+            pass  # Late: what asked for it is over.
+
+    async def _serve(self, request: Request, buffers: list[bytes]) -> None:
+        with self.interrupts.own_code():
+            to = str(request.header.get("msg_id", ""))
+            message = {
+                "header": request.header,
+                "parent_header": {},
+                "metadata": request.metadata,
+                "content": request.content,
+                "buffers": buffers,
+                "msg_id": to,
+                "msg_type": request.type,
+            }
+            outer, self._running = self._running, to
+            if outer is None:
+                self.kernel.set_parent([], message)
+            self.interrupts.install(self.loop)
+            self.interrupts.meant = None
+            if request.execution_count:
+                self.kernel.shell.execution_count = request.execution_count
+            handler = self.kernel.shell_handlers[request.type]
+            error: BaseException | None = None
+            try:
+                with self.interrupts.cell_code():
+                    outcome = handler(SHELL, [], message)
+                    if asyncio.iscoroutine(outcome) or asyncio.isfuture(outcome):
+                        await outcome
+            except BaseException as caught:
+                error = caught
+            self._finish(request, to, error)
+            self._running = outer
+            self._start_arrived()
+
+    def _finish(self, request: Request, to: str, error: BaseException | None) -> None:
+        if error is not None and request.type.startswith("comm_"):
+            self.kernel.log.warning("in %s: %r", request.type, error)
+        try:
+            self.out.flush()
+            self.err.flush()
+            if to not in self.session.replied and not request.type.startswith("comm_"):
+                name = type(error).__name__ if error is not None else "NoReply"
+                text = str(error) if error is not None else "the handler gave no reply"
+                body = {"status": "error", "ename": name, "evalue": text, "traceback": []}
+                self.link.send(Reply(to, body))
+            self.session.replied.discard(to)
+            self.link.send(Finished(to, (unread(1), unread(2))))
+        except OSError:
+            self.loop.stop()
+
+    def _read_line(self, to: str) -> str:
+        while True:
+            for message, _ in self.link.take(InputGiven):
+                if message.to == to:
+                    return str(message.value)
+            self.link.wait()
+
+    def _look(self) -> BaseException | None:
+        """Called from the SIGURG handler: serve what need not wait, give what must be raised."""
+        try:
+            self.link.poll()
+        except (ChannelClosed, OSError):
+            self.loop.stop()
+            return None
+        waiting = []
+        for request, buffers in self.link.take(Request):
+            if request.type == "is_complete_request":
+                self._answer_is_complete(request)
+            else:
+                waiting.append((request, buffers))
+        self.link.put_back(iter(waiting))
+        for breach, _ in self.link.take(Breach):
+            from .api import LimitExceeded
+
+            return LimitExceeded(breach.text)
+        if waiting:
+            self.loop.call_soon_threadsafe(self._start_arrived)
+        return None
+
+    def _answer_is_complete(self, request: Request) -> None:
+        status, indent = self.kernel.shell.input_transformer_manager.check_complete(
+            str(request.content.get("code", ""))
+        )
+        body: dict[str, Any] = {"status": status}
+        if status == "incomplete":
+            body["indent"] = " " * (indent or 0)
+        to = str(request.header.get("msg_id", ""))
+        self.link.send(Reply(to, body))
+        self.link.send(Finished(to))
+
+
+def main(argv: list[str]) -> None:
+    """Entry point; `argv` is the channel's and the seal's descriptor."""
+    from .seal import seal
+
+    channel_fd, seal_fd = (int(text) for text in argv)
+    seal(seal_fd)
+    channel = socket.socket(fileno=channel_fd)
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    Worker(channel).run()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,125 @@
+"""IPython's shell and kernel, fitted to a worker that has no sockets and no home.
+
+Everything that ipykernel does well stays as it is (completion, inspection, display, comms,
+`input()`, history, top-level await). Overridden is what belongs to the supervisor (status, abort,
+shutdown) and what reaches for the person's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from traitlets import Any as AnyTrait
+from traitlets.config import Config
+
+from .bridge import Link
+from .interrupts import Interrupts
+from .session import IOPUB, STDIN, LinkSession
+
+
+class WorkerShell(ZMQInteractiveShell):
+    """The shell whose namespace the cells live in."""
+
+    interrupts: Interrupts
+
+    def init_virtualenv(self) -> None:
+        """The worker's interpreter is the environment's own; nothing to activate."""
+
+    def ask_exit(self) -> None:
+        """`exit()` and `quit()` end their cell; the session belongs to the person's front end."""
+        raise SystemExit("exit() ends this cell only; stop or restart the kernel from its menu.")
+
+    async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
+        """As IPython's; an `await` that was cancelled reports why it was cancelled."""
+        failed = await super().run_code(code_obj, result, async_=async_)
+        if result is not None and isinstance(result.error_in_exec, asyncio.CancelledError):
+            meant = self.interrupts.take_meant()
+            if meant is not None:
+                result.error_in_exec = meant
+        return bool(failed)
+
+    def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        """As IPython's; see `run_code`."""
+        _, value, trace = self._get_exc_info(exc_tuple)
+        meant = self.interrupts.meant
+        if isinstance(value, asyncio.CancelledError) and meant is not None:
+            exc_tuple = (type(meant), meant, trace)
+        super().showtraceback(exc_tuple, *args, **kwargs)
+
+
+class WorkerKernel(IPythonKernel):
+    """ipykernel's kernel without sockets, threads of its own, or the last word on anything."""
+
+    shell_class = WorkerShell
+    worker_link: Link = AnyTrait()
+    interrupts: Interrupts = AnyTrait()
+    read_line: Callable[[str], str] = AnyTrait()
+    _supports_kernel_subshells = property(lambda self: False)
+
+    def _publish_status(self, *args: Any, **kwargs: Any) -> None:
+        """The supervisor says when the kernel is busy."""
+
+    def _publish_status_and_flush(self, *args: Any, **kwargs: Any) -> None:
+        """The supervisor says when the kernel is busy."""
+
+    def _publish_execute_input(self, *args: Any, **kwargs: Any) -> None:
+        """The supervisor echoes the cell's source."""
+
+    def _abort_queues(self, subshell_id: str | None = None) -> None:
+        """The supervisor holds the queue."""
+
+    def _cancel_on_sigint(self, future: asyncio.Future[Any]) -> Any:
+        """Called by `do_execute` around a cell that may await."""
+        return self.interrupts.awaiting(future)
+
+    def _input_request(
+        self, prompt: str, ident: Any, parent: Any, password: bool = False
+    ) -> str:
+        """Called by `input()` and `getpass()`: ask the supervisor and wait for the line."""
+        assert self.shell is not None and self.session is not None
+        self.shell.display_pub._flush_streams()
+        self.session.send(
+            STDIN, "input_request", {"prompt": prompt, "password": password}, parent=parent
+        )
+        value = self.read_line(parent["header"]["msg_id"])
+        if value == "\x04":
+            raise EOFError
+        return value
+
+
+def build(
+    link: Link, session: LinkSession, interrupts: Interrupts, loop: asyncio.AbstractEventLoop
+) -> WorkerKernel:
+    """The kernel object of this worker; there is one a process.
+
+    History lives in memory and dies with the worker: nothing of the person's IPython directory
+    (start-up files, configuration, history) is looked for.
+    """
+    config = Config()
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.autocall = 0
+    kernel = WorkerKernel.instance(
+        config=config,
+        log=logging.getLogger("sandbox_kernel.worker"),
+        session=session,
+        iopub_socket=IOPUB,
+        stdin_socket=STDIN,
+        # ipykernel compares threads through this object; there is one thread here.
+        shell_channel_thread=types.SimpleNamespace(parent_thread=threading.main_thread()),
+        worker_link=link,
+        interrupts=interrupts,
+    )
+    kernel.io_loop = types.SimpleNamespace(
+        add_callback=lambda f, *a: loop.call_soon_threadsafe(f, *a), stop=lambda: None
+    )
+    kernel._execute_sleep = 0
+    assert kernel.shell is not None
+    kernel.shell.interrupts = interrupts
+    return kernel

@@ -1,0 +1,150 @@
+"""What the supervisor and the worker say to each other: one frozen class per message.
+
+Rules
+- Unknown message, unknown field, wrong type: `PeerViolation`, and the worker is ended.
+- The worker's messages are *content*. They carry no header, no parent, no status of the kernel and
+  no execution count: the supervisor writes all of these (it knows which cell runs).
+- Large binary parts travel beside the JSON as raw buffers, never inside it.
+
+| message            | from       | meaning                                                    |
+|--------------------|------------|------------------------------------------------------------|
+| `Ready`            | worker     | sealed, shell built, requests may come                     |
+| `Output`           | worker     | an IOPub message that the cell wants published             |
+| `Reply`            | worker     | content of the reply to a shell request                    |
+| `InputWanted`      | worker     | the cell calls `input()` or `getpass()`                    |
+| `Finished`         | worker     | the request is over; nothing more will come for it         |
+| `Question`         | worker     | the cell asks what it may do, or asks for a right          |
+| `Request`          | supervisor | a shell request to work on                                 |
+| `InputGiven`       | supervisor | the person's answer to `InputWanted`                       |
+| `Answer`           | supervisor | answer to a `Question`                                     |
+| `Breach`           | supervisor | a limit was reached: raise `LimitExceeded` in the cell     |
+| `Settings`         | supervisor | what this worker is to know about its own rights           |
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+#: IOPub types that a worker may ask to have published. `status`, `execute_input`,
+#: `iopub_welcome`, `shutdown_reply` and `sandbox_event` are the supervisor's own.
+OutputType = Literal[
+    "stream",
+    "display_data",
+    "update_display_data",
+    "execute_result",
+    "error",
+    "clear_output",
+    "comm_open",
+    "comm_msg",
+    "comm_close",
+]
+
+#: Shell requests that a worker works on; the rest the supervisor answers itself or refuses.
+RequestType = Literal[
+    "execute_request",
+    "complete_request",
+    "inspect_request",
+    "history_request",
+    "is_complete_request",
+    "comm_info_request",
+    "comm_open",
+    "comm_msg",
+    "comm_close",
+]
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="say"):
+    """Base of all messages; the field `say` names the class on the wire."""
+
+
+class Ready(_Message, tag="ready"):
+    """The worker is sealed and waits for requests."""
+
+
+class Output(_Message, tag="output"):
+    """Something to publish.
+
+    `pipes` holds the bytes that stood unread in the pipes of descriptors 1 and 2 when this was
+    sent: they were written before it and are published before it.
+    """
+
+    type: OutputType
+    content: dict[str, Any]
+    metadata: dict[str, Any] = {}
+    pipes: tuple[int, int] = (0, 0)
+
+
+class Reply(_Message, tag="reply"):
+    """Content of the reply to request `to` (a Jupyter msg_id)."""
+
+    to: str
+    content: dict[str, Any]
+    metadata: dict[str, Any] = {}
+
+
+class InputWanted(_Message, tag="input-wanted"):
+    """The cell of request `to` waits for a line from the person."""
+
+    to: str
+    prompt: str
+    password: bool
+
+
+class Finished(_Message, tag="finished"):
+    """Request `to` is over. `pipes`: as in `Output`."""
+
+    to: str
+    pipes: tuple[int, int] = (0, 0)
+
+
+class Question(_Message, tag="question"):
+    """A cell's question about its rights. `number` pairs it with its `Answer`."""
+
+    number: int
+    command: str
+    arguments: dict[str, Any] = {}
+
+
+class Request(_Message, tag="request"):
+    """A Jupyter request, with the client's header for the worker's bookkeeping only."""
+
+    type: RequestType
+    header: dict[str, Any]
+    content: dict[str, Any]
+    metadata: dict[str, Any] = {}
+    execution_count: int = 0
+
+
+class InputGiven(_Message, tag="input-given"):
+    """The line that the person typed for request `to`."""
+
+    to: str
+    value: str
+
+
+class Answer(_Message, tag="answer"):
+    """Answer to the question of that `number`."""
+
+    number: int
+    body: dict[str, Any] = {}
+
+
+class Breach(_Message, tag="breach"):
+    """A limit was reached; `text` names limit, used and allowed."""
+
+    limit: str
+    text: str
+    used: float = 0
+    allowed: float = 0
+
+
+class Settings(_Message, tag="settings"):
+    """What the worker must know before its first cell, and whenever it changes."""
+
+    body: dict[str, Any] = {}
+
+
+FromWorker = Ready | Output | Reply | InputWanted | Finished | Question
+FromSupervisor = Request | InputGiven | Answer | Breach | Settings

@@ -1,0 +1,246 @@
+"""The kernel's five ZeroMQ sockets: the only place that signs, and that makes headers.
+
+Wire format: https://jupyter-client.readthedocs.io/en/stable/messaging.html#wire-protocol. Sockets
+are driven by the asyncio loop through their ZeroMQ descriptor, which is edge-triggered: after every
+send and receive the events are looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import zmq
+
+from ..shared.errors import BadConnection
+from .connection import Connection
+
+_DELIMITER = b"<IDS|MSG>"
+_PROTOCOL = "5.4"
+#: Signatures remembered to refuse a message that is sent again.
+_REMEMBERED = 1 << 16
+#: IOPub messages that a slow client may lag behind before it loses some.
+_IOPUB_BACKLOG = 100_000
+
+_log = logging.getLogger(__name__)
+_json = msgspec.json.Encoder()
+
+
+def _encode(value: Mapping[str, Any]) -> bytes:
+    try:
+        return _json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()  # Lone surrogates have a form only as escapes.
+
+
+def _decode(part: bytes) -> Any:
+    try:
+        return msgspec.json.decode(part)
+    except msgspec.DecodeError:
+        return json.loads(part.decode("utf-8", "replace"))  # The same, from a client.
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A message from a client whose signature is right."""
+
+    channel: str
+    identities: list[bytes]
+    header: dict[str, Any]
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+    buffers: list[bytes]
+
+    @property
+    def type(self) -> str:
+        """The Jupyter msg_type."""
+        return str(self.header["msg_type"])
+
+    @property
+    def id(self) -> str:
+        """The Jupyter msg_id, chosen by the client."""
+        return str(self.header["msg_id"])
+
+
+Handler = Callable[[Incoming], None]
+
+
+class Channels:
+    """Binds, receives, signs and sends. All methods belong to the loop's thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._session = uuid.uuid4().hex
+        self._count = 0
+        self._seen: OrderedDict[bytes, None] = OrderedDict()
+        self._handlers: dict[str, Handler] = {}
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        self._due: set[str] = set()
+        self._topic = f"kernel.{uuid.uuid4().hex}.".encode()
+
+    def bind(self, handlers: Mapping[str, Handler]) -> None:
+        """Bind all sockets, then start to receive.
+
+        A client that sees one socket answer may use the others at once, so nothing is received
+        before the last one is bound. Raises `BadConnection` when an address is taken or impossible.
+        """
+        self._handlers = dict(handlers)
+        kinds = {name: zmq.ROUTER for name in ("shell", "control", "stdin", "hb")}
+        for name, kind in {**kinds, "iopub": zmq.XPUB}.items():
+            socket = self._sockets[name] = self._context.socket(kind)
+            socket.linger = 1000
+            if kind == zmq.ROUTER:
+                socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            else:
+                socket.setsockopt(zmq.SNDHWM, _IOPUB_BACKLOG)
+            if self._connection.curve is not None:
+                socket.curve_publickey, socket.curve_secretkey = self._connection.curve
+                socket.curve_server = True
+            address = self._connection.address(name)
+            try:
+                socket.bind(address)
+            except zmq.ZMQError as error:
+                self.close()
+                raise BadConnection(
+                    f"the {name} channel cannot be bound to {address}: {error.strerror}. Is "
+                    "another kernel running with this connection file? Each needs its own."
+                ) from None
+        loop = asyncio.get_running_loop()
+        for name, socket in self._sockets.items():
+            loop.add_reader(socket.getsockopt(zmq.FD), self._receive, name)
+            self._look_again(name)
+
+    def close(self) -> None:
+        """Send what waits (for a second at most) and close the sockets."""
+        loop = asyncio.get_running_loop()
+        for socket in self._sockets.values():
+            loop.remove_reader(socket.getsockopt(zmq.FD))
+            socket.close()
+        self._sockets.clear()
+        self._context.term()
+
+    def drain(self, name: str) -> None:
+        """Take in what has already arrived on a channel, before the loop's next turn."""
+        self._receive(name)
+
+    def _look_again(self, name: str) -> None:
+        if name not in self._due:
+            self._due.add(name)
+            asyncio.get_running_loop().call_soon(self._receive, name)
+
+    def _receive(self, name: str) -> None:
+        self._due.discard(name)
+        for _ in range(64):
+            socket = self._sockets.get(name)
+            if socket is None or not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+                return
+            self._dispatch(name, socket.recv_multipart(zmq.NOBLOCK))
+        self._look_again(name)  # More may wait; the others get their turn first.
+
+    def _dispatch(self, name: str, frames: list[bytes]) -> None:
+        if name == "hb":
+            self._sockets["hb"].send_multipart(frames)
+        elif name == "iopub":
+            if frames[0][:1] == b"\x01":
+                topic = frames[0][1:]
+                body = {"subscription": topic.decode("utf-8", "replace")}
+                self._transmit("iopub", [topic] if topic else [], "iopub_welcome", body, {})
+        else:
+            try:
+                message = self._parse(name, frames)
+            except (ValueError, KeyError, RecursionError) as error:
+                _log.warning("a message on %s was dropped: %s", name, error)
+                return
+            self._handlers[name](message)
+
+    def _parse(self, name: str, frames: list[bytes]) -> Incoming:
+        cut = frames.index(_DELIMITER)
+        identities, (signature, *parts) = frames[:cut], frames[cut + 1 :]
+        if len(parts) < 4:
+            raise ValueError("parts are missing")
+        if not hmac.compare_digest(self._sign(parts[:4]), signature):
+            raise ValueError("the signature is wrong")
+        if signature in self._seen:
+            raise ValueError("it was sent before")
+        self._seen[signature] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        header, _parent, metadata, content = (_decode(p) for p in parts[:4])
+        if not all(isinstance(x, dict) for x in (header, metadata, content)):
+            raise ValueError("header, metadata and content are objects")
+        for key in ("msg_id", "msg_type"):
+            if not isinstance(header[key], str):
+                raise ValueError(f"{key} is a text")
+        return Incoming(name, identities, header, content, metadata, parts[4:])
+
+    def _sign(self, parts: Sequence[bytes]) -> bytes:
+        mac = hmac.new(self._connection.key, digestmod=self._connection.digest)
+        for part in parts:
+            mac.update(part)
+        return mac.hexdigest().encode()
+
+    def _transmit(
+        self,
+        name: str,
+        prefix: Sequence[bytes],
+        kind: str,
+        content: Mapping[str, Any],
+        parent: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        self._count += 1
+        header = {
+            "msg_id": f"{self._session}_{self._count}",
+            "msg_type": kind,
+            "username": "kernel",
+            "session": self._session,
+            "date": datetime.now(UTC).isoformat(),
+            "version": _PROTOCOL,
+        }
+        parts = [_encode(x) for x in (header, parent, metadata or {}, content)]
+        frames = [*prefix, _DELIMITER, self._sign(parts), *parts, *buffers]
+        socket = self._sockets.get(name)
+        if socket is None:
+            return  # Closing: there is nobody left to tell.
+        try:
+            socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            _log.warning("a %s message was dropped: the client does not read", kind)
+        self._look_again(name)
+
+    def reply(
+        self,
+        to: Incoming,
+        kind: str,
+        content: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        channel: str | None = None,
+    ) -> None:
+        """Send a message to the client that sent `to`, on its channel unless another is named."""
+        self._transmit(channel or to.channel, to.identities, kind, content, to.header, metadata)
+
+    def publish(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        parent: Mapping[str, Any] | None,
+        metadata: Mapping[str, Any] | None = None,
+        buffers: Sequence[bytes] = (),
+    ) -> None:
+        """Send a message to all clients, on IOPub. `parent` is the header of what caused it."""
+        topic = [self._topic + kind.encode()]
+        self._transmit("iopub", topic, kind, content, parent or {}, metadata, buffers)
+
+    def status(self, state: str, parent: Mapping[str, Any] | None) -> None:
+        """Publish the kernel's state: `starting`, `busy` or `idle`."""
+        self.publish("status", {"execution_state": state}, parent)

@@ -1,0 +1,412 @@
+"""The supervisor: what Jupyter sees as the kernel.
+
+It owns the key and all channels, queues requests, gives them one by one to the worker, and writes
+every header, status, echo and reply itself. It never imports what a notebook names, never
+evaluates what the worker sends, and never dies with a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .. import __version__
+from ..shared.codec import MessageTooBig
+from ..shared.errors import KernelFault
+from ..shared.messages import (
+    FromWorker,
+    Finished,
+    InputGiven,
+    InputWanted,
+    Output,
+    Question,
+    Ready,
+    Reply,
+    Request,
+)
+from .cell_run import ONLY_WHILE_RUNNING, CellRun
+from .channels import Channels, Incoming
+from .control import Control
+from .output_gate import DisplayRules, OutputCaps, OutputGate
+from .worker_process import Generation, WorkerProcess
+
+_log = logging.getLogger(__name__)
+
+#: Requests that go to the worker, and whether a queue of cells is aborted with them.
+_FOR_WORKER = frozenset(
+    {
+        "execute_request",
+        "complete_request",
+        "inspect_request",
+        "history_request",
+        "is_complete_request",
+        "comm_info_request",
+        "comm_open",
+        "comm_msg",
+        "comm_close",
+    }
+)
+#: Workers that may fail to come up in a row before cells are refused with the reason.
+_START_ATTEMPTS = 3
+
+Launch = Callable[[], Awaitable[Generation]]
+
+
+class Supervisor:
+    """One kernel. `run` returns when a client has asked for shutdown."""
+
+    def __init__(self, channels: Channels, launch: Launch) -> None:
+        self.channels = channels
+        self.gate = OutputGate(DisplayRules())
+        self.worker: WorkerProcess | None = None
+        self.current: CellRun | None = None
+        self.last_parent: dict[str, Any] | None = None
+        self.execution_count = 1
+        self.generation = 0
+        self.restarts = 0
+        self._launch = launch
+        self._queue: deque[Incoming] = deque()
+        self._ready = False
+        self._failed_starts = 0
+        self._fault: KernelFault | None = None
+        self._side_requests: dict[str, Incoming] = {}
+        self._stopped: asyncio.Future[bool] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._control = Control(self)
+
+    async def run(self) -> None:
+        """Bind, start a worker, serve until shutdown."""
+        loop = asyncio.get_running_loop()
+        self._stopped = loop.create_future()
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        starting = self._spawn(self._start_worker())
+        self.channels.bind(
+            {
+                "shell": self._on_shell,
+                "control": self._control.handle,
+                "stdin": self._on_stdin,
+            }
+        )
+        self.channels.status("starting", None)
+        try:
+            await self._stopped
+        finally:
+            starting.cancel()
+            if self.worker is not None:
+                self.worker.close()
+            self.channels.close()
+
+    def stop(self) -> None:
+        """End the kernel."""
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(True)
+
+    def interrupt(self) -> None:
+        """Interrupt the running cell."""
+        if self.worker is not None:
+            self.worker.interrupt()
+
+    @property
+    def busy(self) -> bool:
+        """True while a request is being worked on."""
+        return self.current is not None
+
+    def kernel_info(self) -> dict[str, Any]:
+        """Content of `kernel_info_reply`; written without the worker, which may be starting."""
+        version = platform.python_version()
+        return {
+            "status": "ok",
+            "protocol_version": "5.4",
+            "implementation": "sandbox-kernel",
+            "implementation_version": __version__,
+            "language_info": {
+                "name": "python",
+                "version": version,
+                "mimetype": "text/x-python",
+                "codemirror_mode": {"name": "ipython", "version": 3},
+                "pygments_lexer": "ipython3",
+                "nbconvert_exporter": "python",
+                "file_extension": ".py",
+            },
+            "banner": f"Sandboxed Python {version} (sandbox-kernel {__version__})\n"
+            "Cells run in a confined process.",
+            "debugger": False,
+            "help_links": [
+                {
+                    "text": "Python Reference",
+                    "url": f"https://docs.python.org/{version.rpartition('.')[0]}",
+                },
+                {
+                    "text": "IPython Reference",
+                    "url": "https://ipython.readthedocs.io/en/stable/",
+                },
+            ],
+            "supported_features": [],
+        }
+
+    # -- requests
+
+    def _on_shell(self, request: Incoming) -> None:
+        kind = request.type
+        if kind == "kernel_info_request":
+            self.answer(request, self.kernel_info())
+        elif kind == "shutdown_request":
+            self._control.handle(request)
+        elif kind not in _FOR_WORKER:
+            _log.warning("a shell message of unknown type was ignored: %.100s", kind)
+        elif kind == "execute_request" and (fault := _malformed_cell(request)):
+            self.answer(request, _error("BadRequest", fault))
+        elif self.current is not None and self._may_pass(kind):
+            self._pass_beside(request)
+        else:
+            self._queue.append(request)
+            self._next()
+
+    def _may_pass(self, kind: str) -> bool:
+        """What a running cell's worker can take: comm messages when it awaits, and `is_complete`."""
+        return kind == "is_complete_request" or (kind.startswith("comm_") and kind[-7:] != "request")
+
+    def _pass_beside(self, request: Incoming) -> None:
+        if request.type == "is_complete_request":
+            self.channels.status("busy", request.header)
+            self._side_requests[request.id] = request
+        if self._send_request(request, 0) and self.worker is not None:
+            if request.type == "is_complete_request":
+                self.worker.urge()
+
+    def answer(self, request: Incoming, content: dict[str, Any]) -> None:
+        """Busy, reply, idle: for whatever the supervisor answers itself."""
+        self.channels.status("busy", request.header)
+        self.channels.reply(request, _reply_type(request.type), content)
+        self.channels.status("idle", request.header)
+        if self.current is not None:
+            # Clients take the last status they saw; the cell still runs.
+            self.channels.status("busy", self.current.request.header)
+
+    def _next(self) -> None:
+        """Start the oldest queued request, if the worker is free."""
+        while self._queue and self.current is None and (self._ready or self._fault is not None):
+            self._begin(self._queue.popleft())
+
+    def _begin(self, request: Incoming) -> None:
+        run = self.current = CellRun(request, self.execution_count)
+        self.last_parent = request.header
+        self.channels.status("busy", request.header)
+        if run.is_cell:
+            self.gate.begin_cell(request.id, OutputCaps())
+            if not run.silent:
+                self.channels.publish(
+                    "execute_input",
+                    {"code": request.content["code"], "execution_count": run.count},
+                    request.header,
+                )
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            self._fail(run, type(fault).__name__, str(fault))
+            self._failed_starts = 0
+            self._spawn(self._start_worker())
+        elif not self._send_request(request, run.count):
+            self._fail(run, "MessageTooBig", "the request is too big for the worker's channel")
+
+    def _send_request(self, request: Incoming, count: int) -> bool:
+        if self.worker is None:
+            return False
+        message = Request(
+            request.type,  # type: ignore[arg-type]  # checked against _FOR_WORKER
+            request.header,
+            request.content,
+            request.metadata,
+            count,
+        )
+        try:
+            self.worker.send(message, request.buffers)
+        except MessageTooBig:
+            return False
+        return True
+
+    def _fail(self, run: CellRun, name: str, text: str) -> None:
+        """Close a request with an error of the supervisor's own."""
+        body = _error(name, text)
+        run.reply = body
+        if run.is_cell:
+            shown = {key: body[key] for key in ("ename", "evalue", "traceback")}
+            self.channels.publish("error", shown, run.request.header)
+        self._finish(run)
+
+    def _finish(self, run: CellRun) -> None:
+        """Reply, count, idle, and go on with the queue."""
+        if run.finished:
+            return
+        run.finished = True
+        request = run.request
+        reply = run.final_reply()
+        if not request.type.startswith("comm_") or request.type == "comm_info_request":
+            kind = _reply_type(request.type)
+            self.channels.reply(request, kind, self.gate.reply(kind, reply), run.reply_metadata)
+        if run.stores_history and run.is_cell:
+            self.execution_count += 1
+        self.current = None
+        self.channels.status("idle", request.header)
+        if run.is_cell and reply["status"] == "error" and not run.silent:
+            if request.content.get("stop_on_error", True):
+                self._abort_queue()
+        self._next()
+
+    def _abort_queue(self) -> None:
+        """Cells that were sent before the client could see the error are not run."""
+        self.channels.drain("shell")
+        kept: deque[Incoming] = deque()
+        for request in self._queue:
+            if request.type == "execute_request":
+                self.answer(request, {"status": "aborted"})
+            else:
+                kept.append(request)
+        self._queue = kept
+
+    def _on_stdin(self, message: Incoming) -> None:
+        run = self.current
+        if message.type != "input_reply" or run is None or not run.waits_for_input:
+            return
+        run.waits_for_input = False
+        value = message.content.get("value", "")
+        if self.worker is not None and isinstance(value, str):
+            self.worker.send(InputGiven(run.request.id, value))
+
+    # -- the worker
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _start_worker(self) -> None:
+        self._ready = False
+        self.generation += 1
+        try:
+            generation = await self._launch()
+        except KernelFault as fault:
+            _log.error("the worker could not be started: %s", fault)
+            self._fault = fault
+            self._next()
+            return
+        self.worker = WorkerProcess(generation, self)
+
+    def on_message(self, message: FromWorker, buffers: list[bytes]) -> None:
+        """Called by the worker process for each message, in order."""
+        match message:
+            case Output():
+                self._on_output(message, buffers)
+            case Reply():
+                self._on_reply(message)
+            case Finished():
+                self._on_finished(message)
+            case InputWanted():
+                self._on_input_wanted(message)
+            case Question():
+                self._control.on_question(message)
+            case Ready():
+                if not self._ready:
+                    self._ready, self._failed_starts = True, 0
+                    if self.current is None:
+                        self.channels.status("idle", self.last_parent)
+                    self._next()
+
+    def _on_output(self, message: Output, buffers: list[bytes]) -> None:
+        run = self.current
+        if message.type in ONLY_WHILE_RUNNING and (run is None or not run.is_cell):
+            return
+        content = message.content
+        if message.type == "error" and run is not None:
+            run.error = content
+        if message.type == "execute_result" and run is not None:
+            content = {**content, "execution_count": run.count}
+        for out in self.gate.iopub(message.type, content, message.metadata, buffers):
+            self.channels.publish(
+                out.msg_type, out.content, self.last_parent, out.metadata, out.buffers
+            )
+
+    def on_text(self, name: str, text: str) -> None:
+        """Called by the worker process for text from descriptor 1 or 2."""
+        self._on_output(Output("stream", {"name": name, "text": text}), [])
+
+    def _on_reply(self, message: Reply) -> None:
+        beside = self._side_requests.pop(message.to, None)
+        if beside is not None:
+            kind = _reply_type(beside.type)
+            self.channels.reply(beside, kind, self.gate.reply(kind, message.content))
+            self.channels.status("idle", beside.header)
+            if self.current is not None:
+                self.channels.status("busy", self.current.request.header)
+        elif self.current is not None:
+            self.current.accept_reply(message.to, message.content, message.metadata)
+
+    def _on_finished(self, message: Finished) -> None:
+        if self.current is not None and message.to == self.current.request.id:
+            self._finish(self.current)
+
+    def _on_input_wanted(self, message: InputWanted) -> None:
+        run = self.current
+        if run is None or message.to != run.request.id or not run.allows_input:
+            return
+        run.waits_for_input = True
+        prompt, password = self.gate.input_request(message.prompt, message.password)
+        self.channels.reply(
+            run.request,
+            "input_request",
+            {"prompt": prompt, "password": password},
+            channel="stdin",
+        )
+
+    def on_gone(self, worker: WorkerProcess, reason: str) -> None:
+        """Called by the worker process when it has ended: tell the person, start another."""
+        if worker is not self.worker or (self._stopped is not None and self._stopped.done()):
+            return
+        was_ready, self._ready, self.worker = self._ready, False, None
+        for request in self._side_requests.values():
+            self.channels.reply(request, "is_complete_reply", {"status": "unknown"})
+            self.channels.status("idle", request.header)
+        self._side_requests.clear()
+        if not was_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _START_ATTEMPTS:
+                self._fault = KernelFault(f"the worker ended while it started, {reason}")
+                self._next()
+                return
+        else:
+            self.restarts += 1
+            self._tell_death(reason)
+        self._spawn(self._start_worker())
+
+    def _tell_death(self, reason: str) -> None:
+        lost = "Its variables are gone; a fresh one takes the next cell."
+        if self.current is not None:
+            self._fail(self.current, "WorkerDied", f"The cell's process ended: {reason}. {lost}")
+        else:
+            text = f"The sandboxed process ended between two cells: {reason}. {lost}\n"
+            self.channels.publish("stream", {"name": "stderr", "text": text}, self.last_parent)
+
+
+def _reply_type(request_type: str) -> str:
+    return request_type.removesuffix("_request") + "_reply"
+
+
+def _error(name: str, text: str) -> dict[str, Any]:
+    return {
+        "status": "error",
+        "ename": name,
+        "evalue": text,
+        "traceback": [f"\x1b[31m{name}\x1b[39m: {text}"],
+    }
+
+
+def _malformed_cell(request: Incoming) -> str | None:
+    if not isinstance(request.content.get("code"), str):
+        return "execute_request needs a text `code`"
+    return None

@@ -1,0 +1,239 @@
+"""One generation of the worker, seen from the supervisor: its channel, its pipes, its end.
+
+Order of what a cell puts out. Python's own streams come as messages, while C code and child
+processes write into two pipes. A message says how many bytes stood unread in the pipes when it was
+sent; so those are published first, and what is in the pipes beyond them came later. Before bytes
+from a pipe are published, the messages that have arrived are taken in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from ..shared import codec
+from ..shared.errors import PeerViolation
+from ..shared.messages import Finished, FromWorker, Output
+
+_READ = 1 << 18
+#: Rounds of reading before the loop's other work gets its turn.
+_ROUNDS = 16
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a worker ended: exactly one of signal number and exit code."""
+
+    signal: int | None = None
+    code: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            try:
+                name = signal.Signals(self.signal).name
+            except ValueError:
+                name = "unnamed"
+            return f"killed by signal {self.signal} ({name})"
+        return f"exit code {self.code}"
+
+
+class Generation(Protocol):
+    """What the launcher hands over; see `confine.launch`."""
+
+    channel: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+    exit_fd: int
+
+    def exit_status(self) -> Exit | None:
+        """How it ended, or None while it runs; `exit_fd` is readable when there is something."""
+
+    def send_signal(self, number: int) -> None:
+        """Signal the worker by its pidfd; nothing happens when it has ended."""
+
+    def close(self) -> None:
+        """Release descriptors and whatever else belongs to this generation."""
+
+
+class Owner(Protocol):
+    """Who is told what happens with a worker."""
+
+    def on_message(self, message: FromWorker, buffers: list[bytes]) -> None:
+        """Called for each message, in order."""
+
+    def on_text(self, name: str, text: str) -> None:
+        """Called for what came through the pipe of `stdout` or `stderr`."""
+
+    def on_gone(self, worker: WorkerProcess, reason: str) -> None:
+        """Called once, when the worker has ended or was ended for what it sent."""
+
+
+class WorkerProcess:
+    """Reads and writes one worker without ever blocking the loop."""
+
+    def __init__(self, generation: Generation, owner: Owner) -> None:
+        self._generation = generation
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._unpacker: codec.Unpacker[FromWorker] = codec.Unpacker(FromWorker)
+        self._unsent: deque[memoryview] = deque()
+        self._pipes = {
+            name: _Pipe(fd)
+            for name, fd in (
+                ("stdout", generation.stdout_fd),
+                ("stderr", generation.stderr_fd),
+            )
+        }
+        self._violation: str | None = None
+        self._gone = False
+        self._taking_in = False
+        self._socket = generation.channel
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket, self._readable)
+        for name, pipe in self._pipes.items():
+            self._loop.add_reader(pipe.fd, self._pipe_readable, name)
+        self._loop.add_reader(generation.exit_fd, self._ended)
+
+    @property
+    def gone(self) -> bool:
+        """True when this worker is over."""
+        return self._gone
+
+    # -- to the worker
+
+    def send(self, message: msgspec.Struct, buffers: Sequence[bytes] = ()) -> None:
+        """Queue a message. Raises `codec.MessageTooBig`; nothing is queued then."""
+        if self._gone:
+            return
+        self._unsent.append(memoryview(codec.pack(message, buffers)))
+        if len(self._unsent) == 1:
+            self._writable()
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the cell, if one runs."""
+        self._generation.send_signal(signal.SIGINT)
+
+    def urge(self) -> None:
+        """Have the worker look at its channel now, although a cell runs."""
+        self._generation.send_signal(signal.SIGURG)
+
+    def kill(self, why: str | None = None) -> None:
+        """End it at once. `why` becomes the reason that `on_gone` is given."""
+        self._violation = self._violation or why
+        self._generation.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop watching, end the process, release its resources; `on_gone` is not called."""
+        self._gone = True
+        for fd in (self._socket, self._generation.exit_fd):
+            self._loop.remove_reader(fd)
+        self._loop.remove_writer(self._socket)
+        for pipe in self._pipes.values():
+            self._loop.remove_reader(pipe.fd)
+        self._generation.send_signal(signal.SIGKILL)
+        self._generation.close()
+
+    def _writable(self) -> None:
+        try:
+            while self._unsent:
+                sent = self._socket.send(self._unsent[0])
+                if sent < len(self._unsent[0]):
+                    self._unsent[0] = self._unsent[0][sent:]
+                else:
+                    self._unsent.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self._socket, self._writable)
+            return
+        except OSError:
+            self._unsent.clear()  # It has ended; `_ended` comes.
+        self._loop.remove_writer(self._socket)
+
+    # -- from the worker
+
+    def _readable(self) -> bool:
+        """Take in what has arrived, in its order; True when there is more than one turn's worth."""
+        if self._taking_in or self._gone or self._violation:
+            return False
+        self._taking_in = True
+        try:
+            for _ in range(_ROUNDS):
+                try:
+                    data = self._socket.recv(_READ)
+                except BlockingIOError:
+                    return False
+                except OSError:
+                    data = b""
+                if not data:
+                    self._loop.remove_reader(self._socket)
+                    return False
+                self._unpacker.feed(data)
+                for message, buffers in self._unpacker:
+                    if isinstance(message, Output | Finished):
+                        self._publish_pipes(message.pipes)
+                    self._owner.on_message(message, buffers)
+            return True
+        except PeerViolation as violation:
+            self._loop.remove_reader(self._socket)
+            self.kill(f"it broke the protocol: {violation}")
+            return False
+        finally:
+            self._taking_in = False
+
+    def _publish_pipes(self, sizes: tuple[int, int]) -> None:
+        for (name, pipe), size in zip(self._pipes.items(), sizes, strict=True):
+            if size > 0 and (text := pipe.read(min(size, 1 << 24))):
+                self._owner.on_text(name, text)
+
+    def _pipe_readable(self, name: str) -> None:
+        self._readable()
+        pipe = self._pipes[name]
+        text = pipe.read(_READ)
+        if text:
+            self._owner.on_text(name, text)
+        if pipe.ended:
+            self._loop.remove_reader(pipe.fd)
+
+    def _ended(self) -> None:
+        status = self._generation.exit_status()
+        if status is None or self._gone:
+            return
+        while self._readable():
+            pass
+        for name, pipe in self._pipes.items():
+            if text := pipe.read(1 << 24):
+                self._owner.on_text(name, text)
+        reason = self._violation or str(status)
+        self.close()
+        self._owner.on_gone(self, reason)
+
+
+class _Pipe:
+    """The reading end of a pipe of UTF-8 text; bytes that are none are shown as U+FFFD."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.ended = False
+        os.set_blocking(fd, False)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self, most: int) -> str:
+        """What is there now, `most` bytes of it."""
+        parts = []
+        while most > 0:
+            try:
+                data = os.read(self.fd, min(most, _READ))
+            except BlockingIOError:
+                break
+            if not data:
+                self.ended = True
+                break
+            most -= len(data)
+            parts.append(self._decoder.decode(data))
+        return "".join(parts)
