@@ -7,6 +7,7 @@ middle of one is held back until it is over, because half a frame would desynchr
 from __future__ import annotations
 
 import fcntl
+import itertools
 import select
 import socket
 import struct
@@ -20,7 +21,9 @@ from typing import Any
 import msgspec
 
 from ..shared import codec
-from ..shared.messages import FromSupervisor
+from ..shared.messages import Answer, FromSupervisor, Question
+
+_READ = 1 << 18
 
 
 class ChannelClosed(EOFError):
@@ -72,17 +75,22 @@ def unread(descriptor: int) -> int:
 
 
 class Link:
-    """Framed messages over the socket, in both directions.
+    """Framed messages over the socket, in both directions; every method may be called anywhere.
 
-    `send` may be called from any thread; `poll` and `wait` from the main thread only.
+    Whoever reads takes in what has arrived for all: a thread that waits for its answer and the
+    main thread's loop share the queue of arrived messages.
     """
 
     def __init__(self, sock: socket.socket, guard: Guard) -> None:
         self._socket = sock
         self._guard = guard
-        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        self._reading = threading.Lock()
         self._unpacker: codec.Unpacker[FromSupervisor] = codec.Unpacker(FromSupervisor)
         self._arrived: deque[tuple[FromSupervisor, list[bytes]]] = deque()
+        self._numbers = itertools.count(1)
+        #: Called by a thread other than the main one when it took in messages for others.
+        self.on_foreign: Callable[[], None] = lambda: None
 
     def fileno(self) -> int:
         """Descriptor to watch for readability."""
@@ -91,7 +99,7 @@ class Link:
     @property
     def lock(self) -> threading.RLock:
         """Held while a message is written; a fork takes it so that no half message is copied."""
-        return self._lock
+        return self._writing
 
     def send(
         self,
@@ -104,44 +112,69 @@ class Link:
         Raises `codec.MessageTooBig` (nothing was written) or `OSError` when the supervisor is gone.
         """
         data = codec.pack(message, buffers, enc_hook)
-        with self._guard.section(), self._lock:
+        with self._guard.section(), self._writing:
             self._socket.sendall(data)
 
     def poll(self) -> None:
         """Take in whatever has arrived, without waiting. Raises `ChannelClosed`."""
         with self._guard.section():
-            while True:
-                try:
-                    data = self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
-                except BlockingIOError:
-                    break
-                if not data:
-                    raise ChannelClosed
-                self._unpacker.feed(data)
-                self._arrived.extend(self._unpacker)
-                if len(data) < 1 << 18:
-                    break
+            if not self._reading.acquire(blocking=False):
+                return  # Another thread reads; it tells about what is not for itself.
+            try:
+                self._take_in()
+            finally:
+                self._reading.release()
 
-    def wait(self) -> None:
+    def _take_in(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(_READ, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if not data:
+                raise ChannelClosed
+            self._unpacker.feed(data)
+            self._arrived.extend(self._unpacker)
+            if len(data) < _READ:
+                return
+
+    def wait(self, seconds: float | None = None) -> None:
         """Block until something arrives; an interrupt is raised from here."""
-        select.select([self._socket], [], [])
+        select.select([self._socket], [], [], seconds)
         self.poll()
 
-    def take(self, kind: type | tuple[type, ...]) -> Iterator[tuple[Any, list[bytes]]]:
+    def ask(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask the supervisor and wait for its answer, from any thread.
+
+        An interrupt ends the waiting; the answer that comes later is dropped.
+        """
+        number = next(self._numbers)
+        self.send(Question(number, command, arguments))
+        main = threading.current_thread() is threading.main_thread()
+        while True:
+            for answer, _ in self.take(Answer, lambda answer: answer.number == number):
+                return dict(answer.body)
+            # Another thread may take the answer in between the look and the wait.
+            self.wait(0.05)
+            if not main and self._arrived:
+                self.on_foreign()
+
+    def take(
+        self,
+        kind: type | tuple[type, ...],
+        wanted: Callable[[Any], bool] = lambda message: True,
+    ) -> list[tuple[Any, list[bytes]]]:
         """Remove and give the arrived messages of this kind, oldest first; keep the others."""
-        kept: deque[tuple[FromSupervisor, list[bytes]]] = deque()
-        found = []
-        while self._arrived:
-            item = self._arrived.popleft()
-            (found if isinstance(item[0], kind) else kept).append(item)
-        self._arrived = kept
-        return iter(found)
+        with self._guard.section():
+            found = []
+            for _ in range(len(self._arrived)):
+                item = self._arrived.popleft()
+                if isinstance(item[0], kind) and wanted(item[0]):
+                    found.append(item)
+                else:
+                    self._arrived.append(item)
+            return found
 
-    def put_back(self, items: Iterator[tuple[Any, list[bytes]]]) -> None:
+    def put_back(self, items: Sequence[tuple[Any, list[bytes]]]) -> None:
         """Return taken messages to the front of the queue, in their order."""
-        self._arrived.extendleft(reversed(list(items)))
-
-    @property
-    def has_arrived(self) -> bool:
-        """True when messages wait to be taken."""
-        return bool(self._arrived)
+        self._arrived.extendleft(reversed(items))

@@ -6,14 +6,15 @@ Started by the launcher as `python -P -m sandbox_kernel.sandboxed.main CHANNEL_F
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
+import signal
 import socket
 import sys
 from typing import Any
 
 from ..shared.messages import (
-    Answer,
     Breach,
     Finished,
     InputGiven,
@@ -44,6 +45,7 @@ class Worker:
         asyncio.set_event_loop(self.loop)
         self.interrupts = Interrupts(self.guard, self._look)
         self.settings: dict[str, Any] = {}
+        self.link.on_foreign = self._tell_main
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: str | None = None
         out, err, self.flusher = streams.streams(self.session)
@@ -83,8 +85,7 @@ class Worker:
             task = self.loop.create_task(self._serve(message, buffers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        for _ in self.link.take((InputGiven, Breach, Answer)):
-            pass  # Late: what asked for it is over.
+        self.link.take((InputGiven, Breach))  # Late: the cell that they are for is over.
 
     async def _serve(self, request: Request, buffers: list[bytes]) -> None:
         with self.interrupts.own_code():
@@ -154,7 +155,7 @@ class Worker:
                 self._answer_is_complete(request)
             else:
                 waiting.append((request, buffers))
-        self.link.put_back(iter(waiting))
+        self.link.put_back(waiting)
         for breach, _ in self.link.take(Breach):
             from .api import LimitExceeded
 
@@ -162,6 +163,11 @@ class Worker:
         if waiting:
             self.loop.call_soon_threadsafe(self._start_arrived)
         return None
+
+    def _tell_main(self) -> None:
+        """Called by another thread that read messages which are not its own."""
+        self.loop.call_soon_threadsafe(self._start_arrived)
+        _thread.interrupt_main(signal.SIGURG)
 
     def _answer_is_complete(self, request: Request) -> None:
         status, indent = self.kernel.shell.input_transformer_manager.check_complete(

@@ -51,7 +51,7 @@ class LinkSession(Session):
         header: Any = None,
         metadata: Any = None,
     ) -> dict[str, Any]:
-        """Send what ipykernel publishes or replies; unknown types are kernel chatter and dropped."""
+        """Send what ipykernel publishes or replies; the kernel's own chatter is dropped."""
         if isinstance(msg_or_type, dict):
             message = msg_or_type
             buffers = buffers or message.get("buffers")

@@ -79,11 +79,10 @@ class WorkerKernel(IPythonKernel):
         """Called by `do_execute` around a cell that may await."""
         return self.interrupts.awaiting(future)
 
-    def _input_request(
-        self, prompt: str, ident: Any, parent: Any, password: bool = False
-    ) -> str:
+    def _input_request(self, prompt: str, ident: Any, parent: Any, password: bool = False) -> str:
         """Called by `input()` and `getpass()`: ask the supervisor and wait for the line."""
-        assert self.shell is not None and self.session is not None
+        assert self.shell is not None
+        assert self.session is not None
         self.shell.display_pub._flush_streams()
         self.session.send(
             STDIN, "input_request", {"prompt": prompt, "password": password}, parent=parent

@@ -59,11 +59,11 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     """Base of all messages; the field `say` names the class on the wire."""
 
 
-class Ready(_Message, tag="ready"):
+class Ready(_Message, frozen=True, tag="ready"):
     """The worker is sealed and waits for requests."""
 
 
-class Output(_Message, tag="output"):
+class Output(_Message, frozen=True, tag="output"):
     """Something to publish.
 
     `pipes` holds the bytes that stood unread in the pipes of descriptors 1 and 2 when this was
@@ -76,7 +76,7 @@ class Output(_Message, tag="output"):
     pipes: tuple[int, int] = (0, 0)
 
 
-class Reply(_Message, tag="reply"):
+class Reply(_Message, frozen=True, tag="reply"):
     """Content of the reply to request `to` (a Jupyter msg_id)."""
 
     to: str
@@ -84,7 +84,7 @@ class Reply(_Message, tag="reply"):
     metadata: dict[str, Any] = {}
 
 
-class InputWanted(_Message, tag="input-wanted"):
+class InputWanted(_Message, frozen=True, tag="input-wanted"):
     """The cell of request `to` waits for a line from the person."""
 
     to: str
@@ -92,14 +92,14 @@ class InputWanted(_Message, tag="input-wanted"):
     password: bool
 
 
-class Finished(_Message, tag="finished"):
+class Finished(_Message, frozen=True, tag="finished"):
     """Request `to` is over. `pipes`: as in `Output`."""
 
     to: str
     pipes: tuple[int, int] = (0, 0)
 
 
-class Question(_Message, tag="question"):
+class Question(_Message, frozen=True, tag="question"):
     """A cell's question about its rights. `number` pairs it with its `Answer`."""
 
     number: int
@@ -107,7 +107,7 @@ class Question(_Message, tag="question"):
     arguments: dict[str, Any] = {}
 
 
-class Request(_Message, tag="request"):
+class Request(_Message, frozen=True, tag="request"):
     """A Jupyter request, with the client's header for the worker's bookkeeping only."""
 
     type: RequestType
@@ -117,21 +117,21 @@ class Request(_Message, tag="request"):
     execution_count: int = 0
 
 
-class InputGiven(_Message, tag="input-given"):
+class InputGiven(_Message, frozen=True, tag="input-given"):
     """The line that the person typed for request `to`."""
 
     to: str
     value: str
 
 
-class Answer(_Message, tag="answer"):
+class Answer(_Message, frozen=True, tag="answer"):
     """Answer to the question of that `number`."""
 
     number: int
     body: dict[str, Any] = {}
 
 
-class Breach(_Message, tag="breach"):
+class Breach(_Message, frozen=True, tag="breach"):
     """A limit was reached; `text` names limit, used and allowed."""
 
     limit: str
@@ -140,7 +140,7 @@ class Breach(_Message, tag="breach"):
     allowed: float = 0
 
 
-class Settings(_Message, tag="settings"):
+class Settings(_Message, frozen=True, tag="settings"):
     """What the worker must know before its first cell, and whenever it changes."""
 
     body: dict[str, Any] = {}

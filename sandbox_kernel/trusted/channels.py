@@ -48,6 +48,10 @@ def _decode(part: bytes) -> Any:
         return json.loads(part.decode("utf-8", "replace"))  # The same, from a client.
 
 
+def _readable(socket: zmq.Socket[bytes]) -> bool:
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
 class Incoming(msgspec.Struct, frozen=True):
     """A message from a client whose signature is right."""
 
@@ -93,7 +97,7 @@ class Channels:
         before the last one is bound. Raises `BadConnection` when an address is taken or impossible.
         """
         self._handlers = dict(handlers)
-        kinds = {name: zmq.ROUTER for name in ("shell", "control", "stdin", "hb")}
+        kinds = dict.fromkeys(("shell", "control", "stdin", "hb"), zmq.ROUTER)
         for name, kind in {**kinds, "iopub": zmq.XPUB}.items():
             socket = self._sockets[name] = self._context.socket(kind)
             socket.linger = 1000
@@ -115,21 +119,22 @@ class Channels:
                 ) from None
         loop = asyncio.get_running_loop()
         for name, socket in self._sockets.items():
-            loop.add_reader(socket.getsockopt(zmq.FD), self._receive, name)
+            loop.add_reader(int(socket.getsockopt(zmq.FD)), self._receive, name)
             self._look_again(name)
 
     def close(self) -> None:
         """Send what waits (for a second at most) and close the sockets."""
         loop = asyncio.get_running_loop()
         for socket in self._sockets.values():
-            loop.remove_reader(socket.getsockopt(zmq.FD))
+            loop.remove_reader(int(socket.getsockopt(zmq.FD)))
             socket.close()
         self._sockets.clear()
         self._context.term()
 
     def drain(self, name: str) -> None:
-        """Take in what has already arrived on a channel, before the loop's next turn."""
-        self._receive(name)
+        """Take in all that has already arrived on a channel, before the loop's next turn."""
+        while (socket := self._sockets.get(name)) is not None and _readable(socket):
+            self._receive(name)
 
     def _look_again(self, name: str) -> None:
         if name not in self._due:
@@ -140,7 +145,7 @@ class Channels:
         self._due.discard(name)
         for _ in range(64):
             socket = self._sockets.get(name)
-            if socket is None or not int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            if socket is None or not _readable(socket):
                 return
             self._dispatch(name, socket.recv_multipart(zmq.NOBLOCK))
         self._look_again(name)  # More may wait; the others get their turn first.

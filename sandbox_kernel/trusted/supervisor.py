@@ -19,8 +19,8 @@ from .. import __version__
 from ..shared.codec import MessageTooBig
 from ..shared.errors import KernelFault
 from ..shared.messages import (
-    FromWorker,
     Finished,
+    FromWorker,
     InputGiven,
     InputWanted,
     Output,
@@ -170,15 +170,17 @@ class Supervisor:
 
     def _may_pass(self, kind: str) -> bool:
         """What a running cell's worker can take: comm messages when it awaits, and `is_complete`."""
-        return kind == "is_complete_request" or (kind.startswith("comm_") and kind[-7:] != "request")
+        return kind == "is_complete_request" or (
+            kind.startswith("comm_") and kind[-7:] != "request"
+        )
 
     def _pass_beside(self, request: Incoming) -> None:
         if request.type == "is_complete_request":
             self.channels.status("busy", request.header)
             self._side_requests[request.id] = request
-        if self._send_request(request, 0) and self.worker is not None:
-            if request.type == "is_complete_request":
-                self.worker.urge()
+        sent = self._send_request(request, 0)
+        if sent and self.worker is not None and request.type == "is_complete_request":
+            self.worker.urge()
 
     def answer(self, request: Incoming, content: dict[str, Any]) -> None:
         """Busy, reply, idle: for whatever the supervisor answers itself."""
@@ -232,11 +234,8 @@ class Supervisor:
 
     def _fail(self, run: CellRun, name: str, text: str) -> None:
         """Close a request with an error of the supervisor's own."""
-        body = _error(name, text)
-        run.reply = body
-        if run.is_cell:
-            shown = {key: body[key] for key in ("ename", "evalue", "traceback")}
-            self.channels.publish("error", shown, run.request.header)
+        run.reply = _error(name, text)
+        run.error = None
         self._finish(run)
 
     def _finish(self, run: CellRun) -> None:
@@ -246,6 +245,14 @@ class Supervisor:
         run.finished = True
         request = run.request
         reply = run.final_reply()
+        failed = run.is_cell and reply["status"] == "error"
+        if failed and run.error is None and not run.silent:
+            # The verdict is shown even where the cell has broken IPython's way of showing it.
+            shown = {key: reply[key] for key in ("ename", "evalue", "traceback")}
+            self._publish("error", shown, {}, [])
+        aborted = []
+        if failed and not run.silent and request.content.get("stop_on_error", True):
+            aborted = self._take_sent_cells()
         if not request.type.startswith("comm_") or request.type == "comm_info_request":
             kind = _reply_type(request.type)
             self.channels.reply(request, kind, self.gate.reply(kind, reply), run.reply_metadata)
@@ -253,21 +260,16 @@ class Supervisor:
             self.execution_count += 1
         self.current = None
         self.channels.status("idle", request.header)
-        if run.is_cell and reply["status"] == "error" and not run.silent:
-            if request.content.get("stop_on_error", True):
-                self._abort_queue()
+        for cell in aborted:
+            self.answer(cell, {"status": "aborted"})
         self._next()
 
-    def _abort_queue(self) -> None:
-        """Cells that were sent before the client could see the error are not run."""
+    def _take_sent_cells(self) -> list[Incoming]:
+        """Remove the cells that clients sent before they could see that this one failed."""
         self.channels.drain("shell")
-        kept: deque[Incoming] = deque()
-        for request in self._queue:
-            if request.type == "execute_request":
-                self.answer(request, {"status": "aborted"})
-            else:
-                kept.append(request)
-        self._queue = kept
+        cells = [request for request in self._queue if request.type == "execute_request"]
+        self._queue = deque(request for request in self._queue if request not in cells)
+        return cells
 
     def _on_stdin(self, message: Incoming) -> None:
         run = self.current
@@ -327,7 +329,13 @@ class Supervisor:
             run.error = content
         if message.type == "execute_result" and run is not None:
             content = {**content, "execution_count": run.count}
-        for out in self.gate.iopub(message.type, content, message.metadata, buffers):
+        self._publish(message.type, content, message.metadata, buffers)
+
+    def _publish(
+        self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
+    ) -> None:
+        """Publish what the cell put out, as far as the output gate lets it through."""
+        for out in self.gate.iopub(kind, content, metadata, buffers):
             self.channels.publish(
                 out.msg_type, out.content, self.last_parent, out.metadata, out.buffers
             )
