@@ -12,6 +12,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+from .shared.errors import KernelFault
 from .trusted.options import LaunchOptions
 
 
@@ -24,8 +25,22 @@ def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None
     parser = argparse.ArgumentParser(prog="sandbox_kernel", description="The sandboxed kernel.")
     parser.add_argument("-f", "--connection-file", required=True, help="Jupyter connection file")
     parser.add_argument("--notebook", help="the notebook that this kernel runs for")
+    parser.add_argument(
+        "--launch-inputs",
+        type=int,
+        metavar="FD",
+        help="descriptor on which the provisioner hands over what it knows of the notebook",
+    )
     arguments = parser.parse_args(argv)
     options = options or LaunchOptions()
+    if arguments.launch_inputs is not None:
+        from .trusted.launch_inputs import take, with_inputs
+
+        try:
+            options = with_inputs(options, take(arguments.launch_inputs))
+        except KernelFault as fault:
+            print(f"sandbox-kernel cannot start: {fault}", file=sys.stderr)
+            return 1
     if arguments.notebook and options.notebook is None:
         options = dataclasses.replace(options, notebook=arguments.notebook)
     from .trusted.start import run_kernel

@@ -1,0 +1,86 @@
+"""The kernel provisioner: starts the supervisor and tells it which notebook it is for.
+
+Entry point `sandbox-provisioner` of `jupyter_client.kernel_provisioners`, named by the kernelspec.
+It runs in the Jupyter server, or in whatever else starts kernels, with the person's authority.
+
+It starts nothing but the sandboxed kernel, also when it is made the default provisioner
+(`JUPYTER_DEFAULT_PROVISIONER_NAME`) and a notebook names another kernel: an unconfined kernel under
+a provisioner of this name would be the worst of surprises.
+
+What it knows goes to the supervisor through an inherited, sealed memory file whose number stands
+on the command line. A kernelspec's `env`, a notebook and a cell can write none of that.
+
+Base classes and the order of the hooks:
+https://jupyter-client.readthedocs.io/en/stable/provisioning.html
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from sandbox_kernel.jupyter.notebook_of import find
+from sandbox_kernel.trusted.launch_inputs import LaunchInputs, NoRequest, hand_over
+
+MODULE = ["-P", "-m", "sandbox_kernel"]
+
+
+class NotASandboxedKernel(RuntimeError):
+    """The kernel that was asked for cannot be run inside the walls."""
+
+
+class SandboxProvisioner(LocalProvisioner):
+    """Starts "Sandboxed Python" with what is known about the notebook it is for."""
+
+    inputs = LaunchInputs()
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Find the notebook before the environment is mixed with the kernelspec's.
+
+        Called by `KernelManager.pre_start_kernel`, at the first start and at every restart. At a
+        restart a client is no longer on the stack, and what was found before still holds.
+        """
+        directory = kwargs.get("cwd")
+        found = find(self.parent, kwargs.get("env"), str(directory) if directory else None)
+        if found.found_by != "nobody" or self.inputs.found_by == "nobody":
+            self.inputs = found
+        return await super().pre_launch(**kwargs)
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start the supervisor. Called by `KernelManager._async_launch_kernel`.
+
+        Raises NotASandboxedKernel for a kernelspec that is not Python's.
+        """
+        cmd = self.sandboxed_command(cmd)
+        try:
+            descriptor = hand_over(self.inputs)
+        except NoRequest as error:
+            self.log.warning("sandbox: what the notebook asks for is left out: %s", error)
+            descriptor = hand_over(msgspec.structs.replace(self.inputs, requests={}))
+        kwargs["pass_fds"] = (descriptor, *kwargs.get("pass_fds", ()))
+        try:
+            return await super().launch_kernel([*cmd, "--launch-inputs", str(descriptor)], **kwargs)
+        finally:
+            os.close(descriptor)
+
+    def sandboxed_command(self, cmd: list[str]) -> list[str]:
+        """`cmd` when it runs the sandboxed kernel, else the command that does.
+
+        Raises NotASandboxedKernel for a kernelspec of another language.
+        """
+        if cmd[1:4] == MODULE:
+            return cmd
+        language = self.kernel_spec.language
+        if language != "python":
+            raise NotASandboxedKernel(
+                f"{self.kernel_spec.display_name}: a kernel for {language} cannot be started by "
+                "the sandbox provisioner, which confines Python alone. Pick Sandboxed Python."
+            )
+        self.log.info("sandbox: %s is started as Sandboxed Python", self.kernel_spec.display_name)
+        manager: Any = self.parent
+        return [sys.executable, *MODULE, "-f", os.path.realpath(manager.connection_file)]
