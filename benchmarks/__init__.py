@@ -1,0 +1,1 @@
+"""Measurements against plain ipykernel and other peers, taken in the same run."""
