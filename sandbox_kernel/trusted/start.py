@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..shared.errors import KernelFault
@@ -51,5 +53,29 @@ async def _serve(
     from .supervisor import Supervisor
 
     assert isinstance(connection, Connection)
-    await Supervisor(Channels(connection), warden.launch).run()
+    supervisor = Supervisor(Channels(connection), warden.launch)
+    with _end_with_parent(supervisor.stop):
+        await supervisor.run()
     return 0
+
+
+@contextmanager
+def _end_with_parent(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` when the process that started this kernel ends.
+
+    Jupyter names it in JPY_PARENT_PID
+    (https://jupyter-client.readthedocs.io/en/stable/kernels.html#kernel-specs); without it the
+    kernel outlives its parent on purpose.
+    """
+    parent = os.environ.get("JPY_PARENT_PID", "")
+    if not parent.isdecimal() or int(parent) != os.getppid():
+        yield
+        return
+    descriptor = os.pidfd_open(int(parent))
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, stop)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

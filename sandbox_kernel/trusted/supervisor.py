@@ -51,6 +51,8 @@ _FOR_WORKER = frozenset(
         "comm_close",
     }
 )
+#: Seconds that a worker may take from its launch until it is ready for cells.
+_START_TIME = 60.0
 #: Workers that may fail to come up in a row before cells are refused with the reason.
 _START_ATTEMPTS = 3
 
@@ -169,10 +171,8 @@ class Supervisor:
             self._next()
 
     def _may_pass(self, kind: str) -> bool:
-        """What a running cell's worker can take: comm messages when it awaits, and `is_complete`."""
-        return kind == "is_complete_request" or (
-            kind.startswith("comm_") and kind[-7:] != "request"
-        )
+        """What a busy worker can take: comm messages (when the cell awaits) and `is_complete`."""
+        return kind in ("is_complete_request", "comm_open", "comm_msg", "comm_close")
 
     def _pass_beside(self, request: Incoming) -> None:
         if request.type == "is_complete_request":
@@ -298,7 +298,12 @@ class Supervisor:
             self._fault = fault
             self._next()
             return
-        self.worker = WorkerProcess(generation, self)
+        worker = self.worker = WorkerProcess(generation, self)
+        asyncio.get_running_loop().call_later(_START_TIME, self._check_ready, worker)
+
+    def _check_ready(self, worker: WorkerProcess) -> None:
+        if worker is self.worker and not self._ready:
+            worker.kill(f"it was not ready after {_START_TIME:g} seconds")
 
     def on_message(self, message: FromWorker, buffers: list[bytes]) -> None:
         """Called by the worker process for each message, in order."""
