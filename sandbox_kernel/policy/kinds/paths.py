@@ -1,0 +1,177 @@
+"""Path patterns: which paths does a written path cover?  Lexical, no I/O.
+
+A pattern is an absolute path.  Without a wildcard it covers itself and all below it.  With one
+(`*`, `?`, `[…]` within a segment; `**` for any number of segments) it covers what it matches and
+all below that.  Every pattern has two forms: `path`, as written and made absolute, and `real`,
+the same with symbolic links resolved by the trusted side.  Decisions are made on resolved paths
+and therefore on `real`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+Canonical = Callable[[str], str]
+"""Resolves the symbolic links of an absolute path; a missing tail stays as it is."""
+
+_WILD = re.compile(r"[*?\[]")
+
+
+class PathError(ValueError):
+    """The text is no path that a policy can name; the message says why."""
+
+
+@dataclass(frozen=True, order=True)
+class PathPattern:
+    """`written` is for messages; `path` and `real` are absolute and normal."""
+
+    real: str
+    path: str
+    written: str
+
+    @property
+    def is_glob(self) -> bool:
+        return _WILD.search(self.real) is not None
+
+    @property
+    def through_link(self) -> bool:
+        """Whether the written path goes through a symbolic link."""
+        return self.path != self.real
+
+    def covers(self, real_path: str) -> bool:
+        """Whether `real_path` (absolute, resolved) is matched or lies below a match.
+
+        As in a shell, a wildcard at the start of a segment matches no leading dot.
+        """
+        return _matcher(self.real, False)(real_path)
+
+    def covers_any_spelling(self, real_path: str) -> bool:
+        """As `covers`, ignoring case and with hidden files.
+
+        For denials, which must hold on a file system that ignores case too.
+        """
+        return _matcher(self.real.casefold(), True)(real_path.casefold())
+
+    def covers_pattern(self, other: PathPattern) -> bool:
+        """Whether all that `other` covers is covered; may say no where a proof is hard."""
+        if other.real == self.real:
+            return True
+        return not self.is_glob and self.covers(other.fixed_prefix)
+
+    def may_touch(self, other: PathPattern) -> bool:
+        """Whether some path may be covered by both; may say yes where a proof is hard."""
+        mine, theirs = self.fixed_prefix, other.fixed_prefix
+        return is_below(mine, theirs) or is_below(theirs, mine)
+
+    @property
+    def fixed_prefix(self) -> str:
+        """The part before the first segment with a wildcard."""
+        return fixed_prefix(self.real)
+
+
+def fixed_prefix(pattern: str) -> str:
+    """The directory of the first segment with a wildcard, or the whole path without one."""
+    kept: list[str] = []
+    for segment in pattern.split("/"):
+        if _WILD.search(segment):
+            return "/".join(kept) or "/"
+        kept.append(segment)
+    return pattern
+
+
+def is_below(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies below it; both absolute and normal."""
+    return directory == "/" or path == directory or path.startswith(directory + "/")
+
+
+def pattern(written: str, folder: str, home: str, canonical: Canonical) -> PathPattern:
+    """Make the pattern of a written path, relative to `folder`; `~/` means `home`.
+
+    Raises PathError for a path that cannot be meant: empty, with a null byte, `~name`, or with
+    `..` behind a wildcard.
+    """
+    if not written or "\0" in written:
+        raise PathError(f"{written!r} is no path")
+    if written == "~" or written.startswith("~/"):
+        absolute = posixpath.join(home, written[2:])
+    elif written.startswith("~"):
+        raise PathError(f"{written!r}: only ~/ is known, write other homes in full")
+    else:
+        absolute = posixpath.join(folder, written)
+    segments = absolute.split("/")
+    wild = next((i for i, segment in enumerate(segments) if _WILD.search(segment)), None)
+    if wild is None:
+        path = _normal(absolute)
+        return PathPattern(canonical(path), path, written)
+    rest = [segment for segment in segments[wild:] if segment not in ("", ".")]
+    if ".." in rest:
+        raise PathError(f"{written!r}: '..' cannot follow a wildcard")
+    prefix = _normal("/".join(segments[:wild]) or "/")
+    return PathPattern(
+        posixpath.join(canonical(prefix), *rest), posixpath.join(prefix, *rest), written
+    )
+
+
+def literal(path: str, canonical: Canonical) -> PathPattern:
+    """The pattern of one absolute path, wildcards in its name taken as they are."""
+    normal = _normal(path)
+    return PathPattern(_escape(canonical(normal)), _escape(normal), path)
+
+
+def _escape(path: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def _normal(path: str) -> str:
+    # POSIX lets two leading slashes mean something else; Linux does not.
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+@lru_cache(maxsize=4096)
+def _matcher(pattern: str, hidden: bool) -> Callable[[str], bool]:
+    if not _WILD.search(pattern):
+        return lambda path: is_below(path, pattern)
+    expression = ""
+    for segment in pattern.strip("/").split("/"):
+        if segment == "**":
+            expression += "(?:/[^/]+)*" if hidden else r"(?:/[^/.][^/]*)*"
+        else:
+            expression += "/" + _segment(segment, hidden)
+    compiled = re.compile(expression + "(?:/.*)?", re.DOTALL)
+    return lambda path: compiled.fullmatch(path) is not None
+
+
+def _segment(segment: str, hidden: bool) -> str:
+    """The regular expression of one segment; no wildcard crosses a slash."""
+    expression = "" if hidden or segment[0] not in "*?[" else r"(?!\.)"
+    at = 0
+    while at < len(segment):
+        character = segment[at]
+        at += 1
+        end = segment.find("]", at + 1) if character == "[" else -1
+        if character == "*":
+            expression += "[^/]*"
+        elif character == "?":
+            expression += "[^/]"
+        elif end > 0:
+            expression += "(?!/)" + _set(segment[at:end])
+            at = end + 1
+        else:
+            expression += re.escape(character)
+    return expression
+
+
+def _set(body: str) -> str:
+    negated = body[0] in "!^"
+    members = re.sub(r"([\\\[\]&~|^])", r"\\\1", body[1:] if negated else body)
+    try:
+        expression = f"[{'^' if negated else ''}{members}]"
+        re.compile(expression)
+    except re.error:
+        # A range the wrong way round, such as [z-a], matches nothing in a shell either.
+        return "(?!)"
+    return expression

@@ -1,0 +1,426 @@
+"""Which rights does a notebook have?  One pure function, `resolve`.
+
+    rights of a cell = system policy ∩ (given ∪ requested ∪ said yes to) ∩ cell
+
+1. *Bound.* Each line of the chosen policy meets each line of the system policy: what is left is
+   what both allow, in the stricter of the two tiers.  What meets nothing is gone.  Without a
+   system policy the chosen one stands alone.
+2. *Refuse.* `[refuse]` of both is taken out of every line; so are the notebook file, the policy
+   files (no change) and the approval store (no access).
+3. *Turn on.* A `given` line is a right.  An `on_request` line becomes one where the notebook's
+   metadata asks, an `ask` line where a person, a client, a remembered approval or a ticket said
+   yes: the right is what the line and the asking both say, never more than either.
+4. *Narrow.* A cell's own metadata meets what is left, kind by kind; a kind that the cell does not
+   mention stays as it is, an empty list leaves nothing.
+
+Malformed metadata asks for nothing and is reported; malformed cell metadata leaves that cell
+nothing.  The order of lines never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from . import entries as make
+from . import model
+from .bounds import bounded_limits, bounded_settings, narrow_limits
+from .entries import meet
+from .kinds import choices, files, names, paths, sockets
+from .load import Policy
+from .problems import Origin, Problem
+from .request import Request, Scope
+from .rights import KIND_OF, Entry, Places, Refusal, Right, Rights, Rule, Unmet
+
+YesFrom = Literal["client", "person", "approval", "ticket"]
+
+_NOTHING = model.RequestTable(
+    files=(), sockets=(), modules=(), environment=(), display=(), processes=()
+)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A yes: what exactly was said yes to, by whom, for how long.
+
+    `started` is when durations in it begin, in seconds since the epoch.
+    """
+
+    id: str
+    table: model.RequestTable
+    source: YesFrom
+    scope: Scope = "session"
+    started: float = 0.0
+
+
+def resolve(
+    policy: Policy,
+    places: Places,
+    *,
+    now: float,
+    system: Policy | None = None,
+    request: Request | None = None,
+    grants: Sequence[Grant] = (),
+    cell: Request | None = None,
+) -> Rights:
+    """The rights that hold now, each with its line and with what turned it on.
+
+    `request` is the notebook's metadata, `grants` every live yes (approvals and tickets
+    included), `cell` the metadata of the cell that is about to run.  `now` is in seconds since
+    the epoch.  Raises nothing on any request; policies have been checked by `load`.
+    """
+    places = _settled(places)
+    refusals = _refusals(policy, places) + (_refusals(system, places) if system else ())
+    rules, problems = _rules(policy, system, places, refusals, now)
+    rights = [Right(rule.entry, rule, "given") for rule in rules if rule.tier == "given"]
+    unmet: list[Unmet] = []
+    if request is not None:
+        problems += request.problems
+        if request.table is not None:
+            got, missed = _asked(request.table, rules, places, now)
+            rights += got
+            unmet += missed
+    for grant in grants:
+        for entry, _, _ in make.entries(grant.table, places, grant.started):
+            rights += [
+                Right(met, rule, grant.source, grant.id)
+                for rule in rules
+                if (met := meet(entry, rule.entry)) is not None
+            ]
+    rights, found = _without_planted_links(rights)
+    problems += found
+    limits, session, found = bounded_limits(policy, system, request, grants)
+    problems += found
+    if cell is not None:
+        problems += cell.problems
+        table = _NOTHING if cell.table is None else cell.table
+        rights = _narrowed(rights, table, places, now)
+        limits = narrow_limits(limits, table, cell.origin)
+    settings = bounded_settings(policy, system)
+    return Rights(
+        policy=policy.name,
+        policy_file=policy.file,
+        digest=policy.digest + (system.digest if system else ""),
+        rights=_ordered(right for right in rights if not _expired(right.entry, now)),
+        rules=rules,
+        refusals=refusals,
+        limits=limits,
+        session_limits=session,
+        places=places,
+        now=now,
+        problems=tuple(sorted(set(problems))),
+        unmet=tuple(unmet),
+        language=settings.language,
+        isolation=settings.isolation,
+        question_timeout=settings.question_timeout,
+        remember=settings.remember,
+        snapshots=settings.snapshots,
+        snapshot_budget=settings.snapshot_budget,
+        preload=settings.preload,
+    )
+
+
+def _settled(places: Places) -> Places:
+    """Every path resolved, so that later comparisons are between resolved paths."""
+    folder = places.canonical(places.folder)
+    own = () if places.notebook is None else (places.notebook,)
+    return replace(places, folder=folder, read_only=tuple(sorted({*places.read_only, *own})))
+
+
+def _rules(
+    policy: Policy,
+    system: Policy | None,
+    places: Places,
+    refusals: tuple[Refusal, ...],
+    now: float,
+) -> tuple[tuple[Rule, ...], list[Problem]]:
+    rules = _written(policy, places, now)
+    if system is not None:
+        rules = _bounded(rules, _written(system, places, now))
+    deny, read_only = _carved_out(policy, system, places)
+    kept: list[Rule] = []
+    problems: list[Problem] = []
+    for rule in rules:
+        entry = _carve(rule.entry, deny, read_only, refusals)
+        if entry is None:
+            text = f"the line for {_name(rule.entry, places)} is taken away as a whole by [refuse]"
+            problems.append(Problem("policy.refused", text, rule.origin))
+            continue
+        if getattr(entry, "mode", None) != getattr(rule.entry, "mode", None):
+            text = f"{_name(rule.entry, places)} may be read only: it is a protected file"
+            problems.append(Problem("policy.protected", text, rule.origin))
+        kept.append(replace(rule, entry=entry))
+    unique = {(rule.entry, rule.tier, rule.origin): rule for rule in kept}
+    return tuple(sorted(unique.values(), key=_rule_order)), problems
+
+
+def _written(policy: Policy, places: Places, now: float) -> list[Rule]:
+    """The lines of one policy by itself, the settings at its top among them."""
+    table = policy.table
+    rules = []
+    for tier in model.TIERS:
+        for entry, kind, index in make.entries(getattr(table, tier), places, now):
+            origin = policy.origin(tier, kind, index)
+            line = getattr(getattr(table, tier), kind)[index]
+            rules.append(Rule(entry, tier, replace(origin, reason=line.reason)))
+    for what in choices.LEVELS:
+        entry = choices.DisplayEntry(what, getattr(table.display, what))
+        rules.append(Rule(entry, "given", policy.origin("display", what)))
+    if table.processes.spawn:
+        origin = policy.origin("processes", "spawn")
+        rules.append(Rule(choices.ProcessEntry(True), "given", origin))
+    return rules
+
+
+def _bounded(rules: Sequence[Rule], outer: Sequence[Rule]) -> list[Rule]:
+    by_kind: dict[type, list[Rule]] = {}
+    for rule in outer:
+        by_kind.setdefault(type(rule.entry), []).append(rule)
+    modules = _ModuleIndex(by_kind.pop(names.ModuleEntry, []))
+    found = []
+    for rule in rules:
+        if isinstance(rule.entry, names.ModuleEntry):
+            partners = modules.near(rule.entry)
+        else:
+            partners = by_kind.get(type(rule.entry), [])
+        for bound in partners:
+            met = meet(rule.entry, bound.entry)
+            if met is not None:
+                tier = max(rule.tier, bound.tier, key=model.TIERS.index)
+                found.append(Rule(met, tier, rule.origin, bound.origin))
+    return found
+
+
+class _ModuleIndex:
+    """Finds lines for a module without comparing hundreds of names with hundreds."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._all = rules
+        self._by_name: dict[str, list[Rule]] = {}
+        self._below: dict[str, list[Rule]] = {}
+        for rule in rules:
+            assert isinstance(rule.entry, names.ModuleEntry)
+            self._by_name.setdefault(rule.entry.name, []).append(rule)
+            parts = rule.entry.name.split(".")
+            for length in range(1, len(parts)):
+                self._below.setdefault(".".join(parts[:length]), []).append(rule)
+
+    def near(self, entry: names.ModuleEntry) -> Sequence[Rule]:
+        """The lines for the module, for those above it, for those below it."""
+        if entry.name == "*":
+            return self._all
+        parts = entry.name.split(".")
+        found = list(self._by_name.get("*", ()))
+        for length in range(1, len(parts) + 1):
+            found += self._by_name.get(".".join(parts[:length]), ())
+        return found + self._below.get(entry.name, [])
+
+
+def _refusals(policy: Policy, places: Places) -> tuple[Refusal, ...]:
+    refuse = policy.table.refuse
+    found = []
+    for entry, kind, index in make.entries(refuse, places, 0.0):
+        origin = replace(
+            policy.origin("refuse", kind, index), reason=getattr(refuse, kind)[index].reason
+        )
+        found.append(Refusal(entry, origin))
+    for pattern, line, index in make.refused_files(refuse.files, places):
+        origin = replace(policy.origin("refuse", "files", index), reason=line.reason)
+        # A refusal of `read` closes the place, one of `write` only forbids changes.
+        mode: model.Mode = "read" if line.mode == "read" else "write"
+        found.append(Refusal(files.FileEntry((pattern,), mode), origin))
+    return tuple(found)
+
+
+def _carved_out(
+    policy: Policy, system: Policy | None, places: Places
+) -> tuple[tuple[paths.PathPattern, ...], tuple[paths.PathPattern, ...]]:
+    """What is taken out of every grant of files: closed places, and unchangeable ones."""
+    deny: set[paths.PathPattern] = set()
+    read_only: set[paths.PathPattern] = set()
+    for source in (policy, system):
+        for pattern, line, _ in make.refused_files(
+            source.table.refuse.files if source else (), places
+        ):
+            (deny if line.mode == "read" else read_only).add(pattern)
+    for target, protected in ((deny, places.closed), (read_only, places.read_only)):
+        for path in protected:
+            target.add(paths.literal(path, places.canonical))
+            target.add(paths.literal(path, lambda same: same))
+    return tuple(sorted(deny)), tuple(sorted(read_only))
+
+
+def _carve(
+    entry: Entry,
+    deny: tuple[paths.PathPattern, ...],
+    read_only: tuple[paths.PathPattern, ...],
+    refusals: Iterable[Refusal],
+) -> Entry | None:
+    """The entry without what is refused; None when nothing is left.
+
+    What is refused inside a wider entry (one port of a range, one submodule) stays in
+    `Rights.refusals`, where every decision looks first.
+    """
+    if isinstance(entry, files.FileEntry):
+        return files.carve(entry, deny, read_only)
+    for refusal in refusals:
+        if refuses(refusal.entry, entry):
+            if not isinstance(entry, choices.DisplayEntry):
+                return None
+            lower = choices.LEVELS[entry.what]
+            assert isinstance(refusal.entry, choices.DisplayEntry)
+            at = lower.index(refusal.entry.level)
+            if at == 0:
+                return None
+            entry = choices.DisplayEntry(entry.what, lower[at - 1])
+    return entry
+
+
+def refuses(refused: Entry, entry: Entry) -> bool:
+    """Whether a line of `[refuse]` takes the whole entry away.
+
+    For display it is the refused level and every looser one.
+    """
+    if isinstance(refused, names.ModuleEntry) and isinstance(entry, names.ModuleEntry):
+        return refused.covers(entry.name)
+    if isinstance(refused, names.EnvironmentEntry) and isinstance(entry, names.EnvironmentEntry):
+        return refused.covers(entry.name)
+    if isinstance(refused, choices.DisplayEntry) and isinstance(entry, choices.DisplayEntry):
+        return entry.covers(refused)
+    if isinstance(refused, choices.ProcessEntry):
+        return isinstance(entry, choices.ProcessEntry)
+    if isinstance(refused, sockets.SocketEntry) and isinstance(entry, sockets.SocketEntry):
+        return sockets.refuses(refused, entry)
+    return False
+
+
+def _asked(
+    table: model.RequestTable, rules: Sequence[Rule], places: Places, now: float
+) -> tuple[list[Right], list[Unmet]]:
+    """What metadata turns on, and what it asked for in vain."""
+    rights: list[Right] = []
+    unmet: list[Unmet] = []
+    for entry, kind, _ in make.entries(table, places, now):
+        met = [(rule, found) for rule in rules if (found := meet(entry, rule.entry)) is not None]
+        got = [(rule, found) for rule, found in met if rule.tier != "ask"]
+        rights += [Right(found, rule, "request") for rule, found in got if rule.tier != "given"]
+        if not any(_as_much(found, entry) for _, found in got):
+            asked = [rule for rule, found in met if rule.tier == "ask"]
+            unmet.append(_unmet(entry, kind, [rule for rule, _ in got], asked, places))
+    return rights, unmet
+
+
+def _as_much(found: Entry, asked: Entry) -> bool:
+    """Whether what was found is all that was asked for, denials aside."""
+    if isinstance(found, files.FileEntry) and isinstance(asked, files.FileEntry):
+        return (found.place.real, found.mode) == (asked.place.real, asked.mode) and len(
+            found.places
+        ) == 1
+    if isinstance(found, sockets.SocketEntry) and isinstance(asked, sockets.SocketEntry):
+        return (found.host, found.ports, found.private) == (asked.host, asked.ports, asked.private)
+    return found == asked
+
+
+def _unmet(
+    entry: Entry, kind: str, got: Sequence[Rule], asked: Sequence[Rule], places: Places
+) -> Unmet:
+    if asked:
+        why = f"needs a person's yes ({asked[0].origin.place}, [ask])"
+    elif got:
+        why = f"granted in part only ({got[0].origin.place})"
+    else:
+        why = "in no tier of the policy"
+    return Unmet(kind, written(entry, places), why, bool(asked))
+
+
+def _without_planted_links(rights: Sequence[Right]) -> tuple[list[Right], list[Problem]]:
+    """Drop rights that lead out through a link which a cell may have made itself.
+
+    Where one right lets a cell write to a folder, a symbolic link in that folder may be the
+    cell's own work; another right that goes through it would lead wherever the cell likes.
+    """
+    writable = [
+        place
+        for right in rights
+        if isinstance(right.entry, files.FileEntry) and right.entry.mode != "read"
+        for place in right.entry.places
+    ]
+    kept = []
+    problems = []
+    for right in rights:
+        place = right.entry.place if isinstance(right.entry, files.FileEntry) else None
+        if place is not None and place.through_link:
+            real = place.fixed_prefix
+            planted = [
+                w
+                for w in writable
+                if place.path != w.path
+                and paths.is_below(place.path, paths.fixed_prefix(w.real))
+                and not paths.is_below(real, paths.fixed_prefix(w.real))
+            ]
+            if planted:
+                text = (
+                    f"{place.written}: a symbolic link inside a place where cells may write is "
+                    "not followed out of it"
+                )
+                problems.append(Problem("files.planted_link", text, right.origin))
+                continue
+        kept.append(right)
+    return kept, problems
+
+
+def _narrowed(
+    rights: Sequence[Right], table: model.RequestTable, places: Places, now: float
+) -> list[Right]:
+    """What a cell's own metadata leaves of the notebook's rights."""
+    wanted: dict[str, list[Entry]] = {}
+    for entry, kind, _ in make.entries(table, places, now):
+        wanted.setdefault(kind, []).append(entry)
+    kept = []
+    for right in rights:
+        if getattr(table, right.kind) is None:
+            kept.append(right)
+            continue
+        for entry in wanted.get(right.kind, []):
+            met = meet(right.entry, entry)
+            if met is not None:
+                kept.append(replace(right, entry=met))
+    return kept
+
+
+def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
+    """The same rights in the same order, however the lines stood."""
+    unique = {(right.entry, right.through, right.grant_id, right.origin): right for right in rights}
+    order = sorted(
+        unique.values(),
+        key=lambda right: (*_rule_order(right.rule), repr(right.entry), right.through),
+    )
+    return tuple(order)
+
+
+def _rule_order(rule: Rule) -> tuple[str, int, Origin, str]:
+    return (rule.kind, model.TIERS.index(rule.tier), rule.origin, repr(rule.entry))
+
+
+def _expired(entry: Entry, now: float) -> bool:
+    ends = getattr(entry, "expires_at", None)
+    return ends is not None and ends <= now
+
+
+def written(entry: Entry, places: Places) -> dict[str, object]:
+    """An entry in the vocabulary of `metadata.sandbox`."""
+    if isinstance(entry, files.FileEntry):
+        return files.written(entry, places.folder)
+    if isinstance(entry, sockets.SocketEntry):
+        return sockets.written(entry)
+    if isinstance(entry, choices.DisplayEntry):
+        return {entry.what: entry.level}
+    if isinstance(entry, choices.ProcessEntry):
+        return {"spawn": entry.spawn}
+    return {"name": entry.name}
+
+
+def _name(entry: Entry, places: Places) -> str:
+    told = written(entry, places)
+    return f"{KIND_OF[type(entry)]} " + ", ".join(f"{key} {value}" for key, value in told.items())

@@ -1,0 +1,201 @@
+"""The answer of `resolve`: what a notebook or a cell may do, and where each right comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import model
+from .kinds.choices import LEVELS, DisplayEntry, ProcessEntry
+from .kinds.files import FileEntry
+from .kinds.names import EnvironmentEntry, ModuleEntry
+from .kinds.paths import Canonical
+from .kinds.sockets import SocketEntry
+from .problems import Origin, Problem
+from .units import Amount
+
+Entry = FileEntry | SocketEntry | ModuleEntry | EnvironmentEntry | DisplayEntry | ProcessEntry
+
+KIND_OF: Mapping[type, str] = {
+    FileEntry: "files",
+    SocketEntry: "sockets",
+    ModuleEntry: "modules",
+    EnvironmentEntry: "environment",
+    DisplayEntry: "display",
+    ProcessEntry: "processes",
+}
+
+
+def _same(path: str) -> str:
+    return path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a notebook stands. All paths are absolute.
+
+    `folder` is the notebook's folder (the working directory where no notebook is known);
+    `read_only` are paths that no right may change (the notebook itself is added to them): policy
+    files and the folders in which they are looked up; `closed` are paths that no right may open:
+    approval store, audit log, runtime files; `closed_ports` are local ports that no right may
+    reach: the kernel's own.  `canonical` resolves symbolic links (`os.path.realpath`).
+    """
+
+    folder: str
+    notebook: str | None = None
+    home: str = "/nonexistent"
+    read_only: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    closed_ports: frozenset[int] = frozenset()
+    canonical: Canonical = _same
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line of a policy, after the system policy has bounded it.
+
+    `bounded_by` is the line of the system policy that it met, if there is a system policy.
+    """
+
+    entry: Entry
+    tier: str
+    origin: Origin
+    bounded_by: Origin | None = None
+
+    @property
+    def kind(self) -> str:
+        return KIND_OF[type(self.entry)]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A line of `[refuse]`, of the chosen policy or of the system's."""
+
+    entry: Entry
+    origin: Origin
+
+    @property
+    def kind(self) -> str:
+        return KIND_OF[type(self.entry)]
+
+
+@dataclass(frozen=True)
+class Right:
+    """Something that may be done now.
+
+    `through` says what turned the rule on: `given`, `request` (the notebook's metadata),
+    `approval`, `ticket`, `person` or `client`; `grant_id` names the grant in the last four.
+    """
+
+    entry: Entry
+    rule: Rule
+    through: str
+    grant_id: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.rule.kind
+
+    @property
+    def origin(self) -> Origin:
+        return self.rule.origin
+
+    @property
+    def tier(self) -> str:
+        return self.rule.tier
+
+
+@dataclass(frozen=True)
+class Unmet:
+    """Something that was asked for and not granted.
+
+    `askable` is true where a person's yes would grant it; `why` is for people.
+    """
+
+    kind: str
+    written: Mapping[str, object]
+    why: str
+    askable: bool
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit as it holds: `amount` now, `most` that a request may raise it to."""
+
+    name: str
+    amount: Amount
+    most: Amount
+    origin: Origin
+
+    @property
+    def value(self) -> float:
+        """Bytes, seconds or pieces; `math.inf` for no limit."""
+        return self.amount.value
+
+
+@dataclass(frozen=True)
+class Rights:
+    """All that a notebook or a cell may do.
+
+    `rules` are all lines that could allow something, whatever their tier: what is not among them
+    no answer of a person can grant.  `limits` has every limit that holds; a name that is absent
+    is unlimited.
+    """
+
+    policy: str
+    policy_file: str
+    digest: str
+    language: model.Language
+    isolation: model.Isolation
+    rights: tuple[Right, ...]
+    rules: tuple[Rule, ...]
+    refusals: tuple[Refusal, ...]
+    limits: Mapping[str, Limit]
+    session_limits: Mapping[str, Limit]
+    question_timeout: float
+    remember: float
+    snapshots: model.SnapshotMode
+    snapshot_budget: float
+    preload: tuple[str, ...]
+    places: Places
+    now: float
+    problems: tuple[Problem, ...] = ()
+    unmet: tuple[Unmet, ...] = ()
+
+    def of(self, kind: str) -> tuple[Right, ...]:
+        """The rights of one kind."""
+        return tuple(right for right in self.rights if right.kind == kind)
+
+    @property
+    def file_entries(self) -> tuple[FileEntry, ...]:
+        return tuple(r.entry for r in self.rights if isinstance(r.entry, FileEntry))
+
+    @property
+    def socket_entries(self) -> tuple[SocketEntry, ...]:
+        return tuple(r.entry for r in self.rights if isinstance(r.entry, SocketEntry))
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """Names of the modules that may be imported, each with all below it."""
+        return frozenset(r.entry.name for r in self.rights if isinstance(r.entry, ModuleEntry))
+
+    @property
+    def environment(self) -> frozenset[str]:
+        """Names of the variables that may be seen; a `*` at the end covers a prefix."""
+        return frozenset(r.entry.name for r in self.rights if isinstance(r.entry, EnvironmentEntry))
+
+    @property
+    def spawn(self) -> bool:
+        """Whether child processes may be made."""
+        return any(isinstance(r.entry, ProcessEntry) and r.entry.spawn for r in self.rights)
+
+    @property
+    def display(self) -> Mapping[str, str]:
+        """The level of each display setting: html, javascript, widgets."""
+        levels = {what: order[0] for what, order in LEVELS.items()}
+        for right in self.rights:
+            if isinstance(right.entry, DisplayEntry):
+                order = LEVELS[right.entry.what]
+                level = max(levels[right.entry.what], right.entry.level, key=order.index)
+                levels[right.entry.what] = level
+        return levels
