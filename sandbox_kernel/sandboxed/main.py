@@ -82,6 +82,9 @@ class Worker:
         for message, _ in self.link.take(Settings):
             self.settings = message.body
         for message, buffers in self.link.take(Request):
+            if message.type == "is_complete_request":
+                self._answer_is_complete(message)  # It waits for no cell that came with it.
+                continue
             task = self.loop.create_task(self._serve(message, buffers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

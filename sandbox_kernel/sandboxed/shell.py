@@ -16,6 +16,7 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import UsageError
 from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
@@ -35,6 +36,12 @@ class WorkerShell(ZMQInteractiveShell):
     def ask_exit(self) -> None:
         """`exit()` and `quit()` end their cell; the session belongs to the person's front end."""
         raise SystemExit("exit() ends this cell only; stop or restart the kernel from its menu.")
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """Called by `%gui` and `%matplotlib`; inline figures ask for no toolkit (None)."""
+        if gui not in (None, "asyncio"):
+            raise UsageError(f"%gui {gui}: no display here. Figures show with %matplotlib inline")
+        self.active_eventloop = gui
 
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
         """As IPython's; an `await` that was cancelled reports why it was cancelled."""

@@ -18,6 +18,8 @@ from .channels import Incoming
 
 #: IOPub types that only a running cell may publish.
 ONLY_WHILE_RUNNING = frozenset({"execute_result", "error"})
+_STATUSES = frozenset({"ok", "error", "aborted"})
+_COMPLETENESS = frozenset({"complete", "incomplete", "invalid", "unknown", "error"})
 
 
 class CellRun:
@@ -65,7 +67,8 @@ class CellRun:
     def final_reply(self) -> dict[str, Any]:
         """The reply's content, in the shape that the protocol prescribes for its status."""
         content = dict(self.reply or {})
-        if content.get("status") not in ("ok", "error", "aborted"):
+        known = _COMPLETENESS if self.request.type == "is_complete_request" else _STATUSES
+        if content.get("status") not in known:
             content["status"] = "error" if not self.reply else "ok"
         if not self.is_cell:
             return content

@@ -195,6 +195,10 @@ class Supervisor:
         """Start the oldest queued request, if the worker is free."""
         while self._queue and self.current is None and (self._ready or self._fault is not None):
             self._begin(self._queue.popleft())
+        for request in [each for each in self._queue if each.type == "is_complete_request"]:
+            if self.current is not None:
+                self._queue.remove(request)  # It came while the worker started.
+                self._pass_beside(request)
 
     def _begin(self, request: Incoming) -> None:
         run = self.current = CellRun(request, self.execution_count)

@@ -28,7 +28,7 @@ SPARE = 20.0  # seconds beyond the time that the case gives, to tell slow from d
 IDLE = 10.0  # seconds from the reply to the idle status
 POLL = 0.25  # seconds between two looks at the process
 NUDGE = 1.0  # seconds between two kernel_info requests while it starts
-LOG_TAIL = 1500  # characters of the kernel's own output in a report
+LOG_TAIL = 700  # characters of the kernel's own output in a report
 
 
 class KernelFault(Exception):
