@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from . import model
 from .decode import decode, spell_out
 from .kinds import names, paths
@@ -122,3 +124,11 @@ def _name_type(raw: object) -> str:
     return {str: "a string", list: "a list", int: "a number", bool: "a truth value"}.get(
         type(raw), f"a {type(raw).__name__}"
     )
+
+
+def display_table(what: str, level: str) -> model.RequestedDisplay:
+    """The request for one display setting; raises ValueError for what does not exist."""
+    try:
+        return msgspec.convert({what: level}, model.RequestedDisplay)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"display {what} = {level}: {error}") from None

@@ -10,7 +10,8 @@
 3. *Turn on.* A `given` line is a right.  An `on_request` line becomes one where the notebook's
    metadata asks, an `ask` line where a person, a client, a remembered approval or a ticket said
    yes: the right is what the line and the asking both say, never more than either.
-4. *Narrow.* A cell's own metadata meets what is left, kind by kind; a kind that the cell does not
+4. *Deny.* A `deny` of any line that is on closes its place for all of them.
+5. *Narrow.* A cell's own metadata meets what is left, kind by kind; a kind that the cell does not
    mention stays as it is, an empty list leaves nothing.
 
 Malformed metadata asks for nothing and is reported; malformed cell metadata leaves that cell
@@ -31,7 +32,7 @@ from .kinds import choices, files, names, paths, sockets
 from .load import Policy
 from .problems import Origin, Problem
 from .request import Request, Scope
-from .rights import KIND_OF, Entry, Places, Refusal, Right, Rights, Rule, Unmet
+from .rights import KIND_OF, Denial, Entry, Places, Refusal, Right, Rights, Rule, Unmet
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -92,19 +93,25 @@ def resolve(
     problems += found
     limits, session, found = bounded_limits(policy, system, request, grants)
     problems += found
+    # Before the cell narrows: a denial must not go with the right that brought it.
+    rights, denials = _denied_everywhere(rights)
     if cell is not None:
         problems += cell.problems
         table = _NOTHING if cell.table is None else cell.table
         rights = _narrowed(rights, table, places, now)
         limits = narrow_limits(limits, table, cell.origin)
+        rights, more = _denied_everywhere(rights)
+        denials = tuple(sorted({*denials, *more}))
     settings = bounded_settings(policy, system)
     return Rights(
         policy=policy.name,
         policy_file=policy.file,
+        system_file=None if system is None else system.file,
         digest=policy.digest + (system.digest if system else ""),
         rights=_ordered(right for right in rights if not _expired(right.entry, now)),
         rules=rules,
         refusals=refusals,
+        denials=denials,
         limits=limits,
         session_limits=session,
         places=places,
@@ -303,11 +310,15 @@ def _asked(
     unmet: list[Unmet] = []
     for entry, kind, _ in make.entries(table, places, now):
         met = [(rule, found) for rule in rules if (found := meet(entry, rule.entry)) is not None]
-        got = [(rule, found) for rule, found in met if rule.tier != "ask"]
-        rights += [Right(found, rule, "request") for rule, found in got if rule.tier != "given"]
+        got = [(rule, found) for rule, found in met if rule.tier != "ask" and not _shut(found)]
+        # One that its own `deny` closes is kept: `_denied_everywhere` tells others of it.
+        rights += [
+            Right(found, rule, "request") for rule, found in met if rule.tier == "on_request"
+        ]
         if not any(_as_much(found, entry) for _, found in got):
-            asked = [rule for rule, found in met if rule.tier == "ask"]
-            unmet.append(_unmet(entry, kind, [rule for rule, _ in got], asked, places))
+            asked = [rule for rule, found in met if rule.tier == "ask" and not _shut(found)]
+            shut = [rule for rule, found in met if _shut(found)]
+            unmet.append(_unmet(entry, kind, [rule for rule, _ in got], asked, shut, places))
     return rights, unmet
 
 
@@ -322,13 +333,25 @@ def _as_much(found: Entry, asked: Entry) -> bool:
     return found == asked
 
 
+def _shut(entry: Entry) -> bool:
+    """Whether a `deny` of the line closes all of the entry."""
+    return isinstance(entry, files.FileEntry) and files.carve(entry, entry.deny, ()) is None
+
+
 def _unmet(
-    entry: Entry, kind: str, got: Sequence[Rule], asked: Sequence[Rule], places: Places
+    entry: Entry,
+    kind: str,
+    got: Sequence[Rule],
+    asked: Sequence[Rule],
+    shut: Sequence[Rule],
+    places: Places,
 ) -> Unmet:
     if asked:
         why = f"needs a person's yes ({asked[0].origin.place}, [ask])"
     elif got:
         why = f"granted in part only ({got[0].origin.place})"
+    elif shut:
+        why = f"closed by deny ({shut[0].origin.place})"
     else:
         why = "in no tier of the policy"
     return Unmet(kind, written(entry, places), why, bool(asked))
@@ -387,6 +410,26 @@ def _narrowed(
             if met is not None:
                 kept.append(replace(right, entry=met))
     return kept
+
+
+def _denied_everywhere(rights: Sequence[Right]) -> tuple[list[Right], tuple[Denial, ...]]:
+    """Let each `deny` of a right that is on hold for all rights to files."""
+    denials = {
+        Denial(pattern, right.origin)
+        for right in rights
+        if isinstance(right.entry, files.FileEntry)
+        for pattern in right.entry.deny
+    }
+    deny = tuple(sorted({denial.pattern for denial in denials}))
+    kept = []
+    for right in rights:
+        if isinstance(right.entry, files.FileEntry):
+            carved = files.carve(right.entry, deny, ())
+            if carved is None:
+                continue
+            right = replace(right, entry=carved)
+        kept.append(right)
+    return kept, tuple(sorted(denials))
 
 
 def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:

@@ -9,7 +9,7 @@ from . import model
 from .kinds.choices import LEVELS, DisplayEntry, ProcessEntry
 from .kinds.files import FileEntry
 from .kinds.names import EnvironmentEntry, ModuleEntry
-from .kinds.paths import Canonical
+from .kinds.paths import Canonical, PathPattern
 from .kinds.sockets import SocketEntry
 from .problems import Origin, Problem
 from .units import Amount
@@ -79,6 +79,14 @@ class Refusal:
         return KIND_OF[type(self.entry)]
 
 
+@dataclass(frozen=True, order=True)
+class Denial:
+    """A `deny` of some line that is on: it wins over every right."""
+
+    pattern: PathPattern
+    origin: Origin
+
+
 @dataclass(frozen=True)
 class Right:
     """Something that may be done now.
@@ -138,18 +146,21 @@ class Rights:
     """All that a notebook or a cell may do.
 
     `rules` are all lines that could allow something, whatever their tier: what is not among them
-    no answer of a person can grant.  `limits` has every limit that holds; a name that is absent
-    is unlimited.
+    no answer of a person can grant.  `denials` are carved out of every right already and stand
+    here for messages.  `system_file` names the system policy, if there is one.  `limits` has
+    every limit that holds; a name that is absent is unlimited.  Times are in seconds.
     """
 
     policy: str
     policy_file: str
+    system_file: str | None
     digest: str
     language: model.Language
     isolation: model.Isolation
     rights: tuple[Right, ...]
     rules: tuple[Rule, ...]
     refusals: tuple[Refusal, ...]
+    denials: tuple[Denial, ...]
     limits: Mapping[str, Limit]
     session_limits: Mapping[str, Limit]
     question_timeout: float
@@ -165,6 +176,12 @@ class Rights:
     def of(self, kind: str) -> tuple[Right, ...]:
         """The rights of one kind."""
         return tuple(right for right in self.rights if right.kind == kind)
+
+    @property
+    def next_expiry(self) -> float | None:
+        """When the first of these rights ends (seconds since the epoch): resolve again then."""
+        ends = (getattr(right.entry, "expires_at", None) for right in self.rights)
+        return min((end for end in ends if end is not None), default=None)
 
     @property
     def file_entries(self) -> tuple[FileEntry, ...]:

@@ -119,10 +119,11 @@ def pattern(written: str, folder: str, home: str, canonical: Canonical) -> PathP
 def literal(path: str, canonical: Canonical) -> PathPattern:
     """The pattern of one absolute path, wildcards in its name taken as they are."""
     normal = _normal(path)
-    return PathPattern(_escape(canonical(normal)), _escape(normal), path)
+    return PathPattern(escaped(canonical(normal)), escaped(normal), path)
 
 
-def _escape(path: str) -> str:
+def escaped(path: str) -> str:
+    """The pattern that covers exactly this path, wildcards in its name taken as they are."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 

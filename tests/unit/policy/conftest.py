@@ -28,4 +28,4 @@ def default() -> Policy:
 
 @pytest.fixture
 def places() -> Places:
-    return Places(folder="/work/nb", notebook="/work/nb/case.ipynb", home="/home/ann")
+    return Places(folder="/home/ann/nb", notebook="/home/ann/nb/case.ipynb", home="/home/ann")

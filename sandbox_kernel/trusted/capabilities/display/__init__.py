@@ -1,0 +1,1 @@
+"""How active output may be shown."""

@@ -1,0 +1,1 @@
+"""Modules that a cell may import."""

@@ -1,0 +1,1 @@
+"""Sockets: connect, listen, datagrams, names."""
