@@ -30,6 +30,7 @@ from ..shared.messages import (
     Request,
 )
 from .cell_run import ONLY_WHILE_RUNNING, CellRun
+from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
 from .output_gate import DisplayRules, OutputCaps, OutputGate
@@ -80,6 +81,7 @@ class Supervisor:
         self._stopped: asyncio.Future[bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
+        self.watch = CellWatch(self)
 
     async def run(self) -> None:
         """Bind, start a worker, serve until shutdown."""
@@ -100,6 +102,7 @@ class Supervisor:
             await self._stopped
         finally:
             starting.cancel()
+            self.watch.close()
             if self.worker is not None:
                 self.worker.close()
             self.channels.close()
@@ -113,6 +116,11 @@ class Supervisor:
         """Interrupt the running cell."""
         if self.worker is not None:
             self.worker.interrupt()
+            self.watch.interrupted()
+
+    def event(self, kind: str, body: dict[str, Any]) -> None:
+        """Tell all clients something that only the supervisor may say."""
+        self.channels.publish("sandbox_event", {"kind": kind, **body}, self.last_parent)
 
     @property
     def busy(self) -> bool:
@@ -204,6 +212,7 @@ class Supervisor:
         run = self.current = CellRun(request, self.execution_count)
         self.last_parent = request.header
         self.channels.status("busy", request.header)
+        self.watch.begin()
         if run.is_cell:
             self.gate.begin_cell(request.id, OutputCaps())
             if not run.silent:
@@ -247,6 +256,7 @@ class Supervisor:
         if run.finished:
             return
         run.finished = True
+        self.watch.end()
         request = run.request
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
@@ -280,6 +290,7 @@ class Supervisor:
         if message.type != "input_reply" or run is None or not run.waits_for_input:
             return
         run.waits_for_input = False
+        self.watch.asks_person(False)
         value = message.content.get("value", "")
         if self.worker is not None and isinstance(value, str):
             self.worker.send(InputGiven(run.request.id, value))
@@ -325,6 +336,8 @@ class Supervisor:
             case Ready():
                 if not self._ready:
                     self._ready, self._failed_starts = True, 0
+                    if self.worker is not None:
+                        self.watch.worker_ready(self.worker)
                     if self.current is None:
                         self.channels.status("idle", self.last_parent)
                     self._next()
@@ -335,7 +348,7 @@ class Supervisor:
             return
         content = message.content
         if message.type == "error" and run is not None:
-            run.error = content
+            content = run.error = self.watch.explained(content)
         if message.type == "execute_result" and run is not None:
             content = {**content, "execution_count": run.count}
         self._publish(message.type, content, message.metadata, buffers)
@@ -362,7 +375,8 @@ class Supervisor:
             if self.current is not None:
                 self.channels.status("busy", self.current.request.header)
         elif self.current is not None:
-            self.current.accept_reply(message.to, message.content, message.metadata)
+            content = self.watch.explained(message.content)
+            self.current.accept_reply(message.to, content, message.metadata)
 
     def _on_finished(self, message: Finished) -> None:
         if self.current is not None and message.to == self.current.request.id:
@@ -373,6 +387,7 @@ class Supervisor:
         if run is None or message.to != run.request.id or not run.allows_input:
             return
         run.waits_for_input = True
+        self.watch.asks_person(True)
         prompt, password = self.gate.input_request(message.prompt, message.password)
         self.channels.reply(
             run.request,
@@ -403,10 +418,11 @@ class Supervisor:
 
     def _tell_death(self, reason: str) -> None:
         lost = "Its variables are gone; a fresh one takes the next cell."
+        name, text = self.watch.worker_gone(reason)
         if self.current is not None:
-            self._fail(self.current, "WorkerDied", f"The cell's process ended: {reason}. {lost}")
+            self._fail(self.current, name, f"{text} {lost}")
         else:
-            text = f"The sandboxed process ended between two cells: {reason}. {lost}\n"
+            text = f"Between two cells: {text} {lost}\n"
             self.channels.publish("stream", {"name": "stderr", "text": text}, self.last_parent)
 
 

@@ -28,20 +28,15 @@ _READ = 1 << 18
 _ROUNDS = 16
 
 
-class Exit(msgspec.Struct, frozen=True):
-    """How a worker ended: exactly one of signal number and exit code."""
-
-    signal: int | None = None
-    code: int | None = None
-
-    def __str__(self) -> str:
-        if self.signal is not None:
-            try:
-                name = signal.Signals(self.signal).name
-            except ValueError:
-                name = "unnamed"
-            return f"killed by signal {self.signal} ({name})"
-        return f"exit code {self.code}"
+def how_it_ended(status: int) -> str:
+    """Words for an exit code, or for a signal number when it is negative."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unnamed"
+    return f"killed by signal {-status} ({name})"
 
 
 class Generation(Protocol):
@@ -50,10 +45,14 @@ class Generation(Protocol):
     channel: socket.socket
     stdout_fd: int
     stderr_fd: int
-    exit_fd: int
+    pid: int
 
-    def exit_status(self) -> Exit | None:
-        """How it ended, or None while it runs; `exit_fd` is readable when there is something."""
+    @property
+    def exit_fd(self) -> int:
+        """Readable when there is news of the worker's death."""
+
+    def exit_status(self) -> int | None:
+        """How it ended (`os.waitstatus_to_exitcode`), or None while it runs."""
 
     def send_signal(self, number: int) -> None:
         """Signal the worker by its pidfd; nothing happens when it has ended."""
@@ -94,12 +93,20 @@ class WorkerProcess:
         self._violation: str | None = None
         self._gone = False
         self._taking_in = False
+        #: What has arrived so far: bytes through channel and pipes, and output messages.
+        self.received_bytes = 0
+        self.received_messages = 0
         self._socket = generation.channel
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket, self._readable)
         for name, pipe in self._pipes.items():
             self._loop.add_reader(pipe.fd, self._pipe_readable, name)
         self._loop.add_reader(generation.exit_fd, self._ended)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker, as the supervisor sees it; to look at, never to signal."""
+        return self._generation.pid
 
     @property
     def gone(self) -> bool:
@@ -173,9 +180,11 @@ class WorkerProcess:
                 if not data:
                     self._loop.remove_reader(self._socket)
                     return False
+                self.received_bytes += len(data)
                 self._unpacker.feed(data)
                 for message, buffers in self._unpacker:
                     if isinstance(message, Output | Finished):
+                        self.received_messages += isinstance(message, Output)
                         self._publish_pipes(message.pipes)
                     self._owner.on_message(message, buffers)
             return True
@@ -189,6 +198,7 @@ class WorkerProcess:
     def _publish_pipes(self, sizes: tuple[int, int]) -> None:
         for (name, pipe), size in zip(self._pipes.items(), sizes, strict=True):
             if size > 0 and (text := pipe.read(min(size, 1 << 24))):
+                self.received_bytes += len(text)
                 self._owner.on_text(name, text)
 
     def _pipe_readable(self, name: str) -> None:
@@ -196,6 +206,7 @@ class WorkerProcess:
         pipe = self._pipes[name]
         text = pipe.read(_READ)
         if text:
+            self.received_bytes += len(text)
             self._owner.on_text(name, text)
         if pipe.ended:
             self._loop.remove_reader(pipe.fd)
@@ -209,7 +220,7 @@ class WorkerProcess:
         for name, pipe in self._pipes.items():
             if text := pipe.read(1 << 24):
                 self._owner.on_text(name, text)
-        reason = self._violation or str(status)
+        reason = self._violation or how_it_ended(status)
         self.close()
         self._owner.on_gone(self, reason)
 

@@ -1,0 +1,152 @@
+"""Between the supervisor and the limits: what begins, ends, floods, dies, and what is said then.
+
+The supervisor calls the methods at the few places where something happens to a request or to a
+worker; everything about limits is decided behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..policy.rights import Limit
+from ..shared.messages import Breach
+from .limits.monitor import Monitor
+from .limits.sampling import MonitorFailed, Tree, read_process
+from .limits.usage import UsageReply
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+    from .worker_process import WorkerProcess
+
+_log = logging.getLogger(__name__)
+
+
+class CellWatch:
+    """Watches the cells of one supervisor."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        limits: Mapping[str, Limit] | None = None,
+        session: Mapping[str, Limit] | None = None,
+    ) -> None:
+        self._supervisor = supervisor
+        self.monitor = Monitor(self, limits or {}, session)
+        self.monitor.count("output", self._received_bytes)
+        self.monitor.count("messages", self._received_messages)
+        self.monitor.count("open_files", self._open_files)
+        #: Whether cells may start processes of their own (the policy's `processes.spawn`).
+        self.spawns = False
+        self._usage = UsageReply()
+
+    # -- called by the supervisor
+
+    def worker_ready(self, worker: WorkerProcess) -> None:
+        """Called when a worker has come up."""
+        own = read_process(worker.pid)
+        parent = own.parent if own is not None else os.getpid()
+        root = parent if parent != os.getpid() else None
+        try:
+            self.monitor.attach(Tree(worker.pid, root, self.spawns))
+        except MonitorFailed as failure:
+            _log.error("the limits cannot be set: %s", failure)
+            worker.kill(f"its limits could not be set: {failure}")
+
+    def begin(self, narrowed: Mapping[str, Limit] | None = None) -> None:
+        """Called before a request goes to the worker; `narrowed` are limits of this cell alone."""
+        self.monitor.begin_cell(narrowed)
+
+    def end(self) -> None:
+        """Called when a request is over, however it ended."""
+        self.monitor.end_cell()
+
+    def interrupted(self) -> None:
+        """Called for each interrupt that the person sends."""
+        self.monitor.interrupted()
+
+    def asks_person(self, asks: bool) -> None:
+        """Called when a cell begins to wait for a person's answer, and when it has it."""
+        self.monitor.waits_for_person(asks)
+
+    def explained(self, content: dict[str, Any]) -> dict[str, Any]:
+        """An error's content; where a limit caused it, with limit, use, origin and remedy."""
+        name, value = content.get("ename"), content.get("evalue")
+        trace = content.get("traceback")
+        if not isinstance(name, str) or not isinstance(value, str) or not isinstance(trace, list):
+            return content
+        found = self.monitor.explain(name, value)
+        if found is None:
+            return content
+        limit, note = found
+        self.event("limit", {"limit": limit, "text": note})
+        return {
+            **content,
+            "evalue": f"{value.rstrip('.')}. {note}" if value else note,
+            "traceback": [*trace, f"\x1b[33m{note}\x1b[39m"],
+        }
+
+    def worker_gone(self, reason: str) -> tuple[str, str]:
+        """Called when a worker has ended; gives name and text of the error for its request."""
+        ended = self.monitor.take_ended()
+        self.monitor.detach()
+        if ended is not None:
+            self.event("killed", {"reason": ended.text})
+            return ended.name, ended.text
+        text = f"The cell's process ended: {reason}."
+        self.event("killed", {"reason": reason})
+        return "WorkerDied", text
+
+    def close(self) -> None:
+        """Called when the kernel ends."""
+        self.monitor.close()
+
+    def status(self) -> dict[str, Any]:
+        """Part of the answer to `status`: use and limits. Never raises: a failure is told in it."""
+        try:
+            self.monitor.look()
+        except MonitorFailed as failure:
+            return {**self.monitor.usage(), "monitor": str(failure)}
+        return self.monitor.usage()
+
+    def usage_reply(self) -> dict[str, Any]:
+        """Content of `usage_reply`, about the worker. Raises `MonitorFailed`."""
+        worker = self._supervisor.worker
+        return self._usage.content(self.monitor.look(), worker.pid if worker is not None else 0)
+
+    # -- called by the monitor
+
+    def tell_cell(self, limit: str, text: str, used: float, allowed: float) -> None:
+        """Raise `LimitExceeded` in the cell."""
+        worker = self._supervisor.worker
+        if worker is not None:
+            worker.send(Breach(limit, text, used, allowed))
+            worker.urge()
+
+    def kill_cell(self, why: str) -> None:
+        """End the worker."""
+        worker = self._supervisor.worker
+        if worker is not None:
+            worker.kill(why)
+
+    def drop_copy(self, why: str) -> None:
+        """Give the dormant copy up."""
+
+    def event(self, kind: str, body: dict[str, Any]) -> None:
+        """Tell all clients."""
+        self._supervisor.event(kind, body)
+
+    # -- meters
+
+    def _received_bytes(self) -> float:
+        worker = self._supervisor.worker
+        return 0.0 if worker is None else float(worker.received_bytes)
+
+    def _received_messages(self) -> float:
+        worker = self._supervisor.worker
+        return 0.0 if worker is None else float(worker.received_messages)
+
+    def _open_files(self) -> float:
+        return 0.0

@@ -1,0 +1,457 @@
+"""The monitor: looks at the worker while a cell runs, and acts when a limit is reached.
+
+It costs nothing between cells but a slow look at what background threads do, and about 60 µs for
+each look. Everything that it decides stands in `verdict` and `escalation`; everything that it says,
+in `wording`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ...policy.rights import Limit
+from . import walls, wording
+from .escalation import Escalation
+from .kind import Reaction
+from .sampling import MonitorFailed, Sample, Tree
+from .table import BY_NAME, LIMITS
+from .verdict import Reached, exceeded, next_look, used
+
+#: Seconds between two looks while a cell runs.
+PERIOD = 0.025
+#: Seconds between two looks while none runs.
+IDLE_PERIOD = 1.0
+#: Share of the memory limit from which shared pages are counted exactly.
+NEAR = 0.85
+#: Share of the memory limit at which the dormant copy is given up.
+COPY_GOES = 0.97
+#: Seconds between two `usage` events while a cell runs.
+PUBLISH_EVERY = 1.0
+#: Bytes by which the wall may stand beside where it should.
+_WALL_STEP = 4_000_000
+#: Seconds of grace where no policy says.
+GRACE = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """What the monitor can have done; the supervisor does it."""
+
+    def tell_cell(self, limit: str, text: str, used: float, allowed: float) -> None:
+        """Raise `LimitExceeded` with this text in the running cell."""
+
+    def kill_cell(self, why: str) -> None:
+        """End the worker at once."""
+
+    def drop_copy(self, why: str) -> None:
+        """Give the dormant copy up; nothing happens when there is none."""
+
+    def event(self, kind: str, body: dict[str, Any]) -> None:
+        """Publish a `sandbox_event`."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Why a cell's process was killed by the monitor: name and text of the error to show."""
+
+    name: str
+    text: str
+
+
+class Monitor:
+    """Holds the limits of one kernel. All methods belong to the loop's thread."""
+
+    def __init__(
+        self,
+        host: Host,
+        limits: Mapping[str, Limit],
+        session: Mapping[str, Limit] | None = None,
+    ) -> None:
+        """`limits` hold for a cell, `session` for all cells together; both come from a policy."""
+        self._host = host
+        self._standing = dict(limits)
+        self._limits = dict(limits)
+        self._session = dict(session or {})
+        self._spent: dict[str, float] = {}
+        self._meters: dict[str, Callable[[], float]] = {}
+        self.tree: Tree | None = None
+        self._slack = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._begin: Sample | None = None
+        self._last: Sample | None = None
+        self._escalation = Escalation()
+        self._ended: Ended | None = None
+        self._waited = 0.0
+        self._waiting_since: float | None = None
+        self._published = 0.0
+        self.peak_memory = 0
+        self._cell_peak = 0
+        #: Names of limits that were reached in this session, with how often.
+        self.counts: dict[str, int] = {}
+
+    # -- what is counted elsewhere
+
+    def count(self, name: str, meter: Callable[[], float]) -> None:
+        """Have `meter` read at each look; it only ever grows, or is a number that is held now.
+
+        Names in use: output, messages, open_files, scratch, scratch_files, created_files, written,
+        read, connections. Later calls replace earlier ones.
+        """
+        self._meters[name] = meter
+
+    def _read_meters(self) -> dict[str, float]:
+        return {name: meter() for name, meter in self._meters.items()}
+
+    # -- generations and cells
+
+    def attach(self, tree: Tree) -> None:
+        """A worker came up: set its walls.
+
+        Raises `MonitorFailed` when the operating system does not let us.
+        """
+        self.tree = tree
+        self._last = None
+        self._slack = 0
+        self._fit_wall(self._look())
+        walls.pin(tree.worker, self._limits)
+        self._idle()
+
+    def detach(self) -> None:
+        """The worker is gone: nothing to look at until the next one."""
+        self._stop_timer()
+        if self._begin is not None and self._last is not None:
+            self._add_up(self._last)
+        self.tree, self._begin = None, None
+
+    def close(self) -> None:
+        """The kernel ends."""
+        self.detach()
+
+    def begin_cell(self, narrowed: Mapping[str, Limit] | None = None) -> None:
+        """A request goes to the worker. `narrowed`: the limits of this cell alone."""
+        self._escalation, self._ended = Escalation(), None
+        self._waiting_since = None
+        if self.tree is None:
+            return
+        self._last, self._cell_peak = None, 0
+        self._published = self._now()
+        try:
+            if narrowed is not None and dict(narrowed) != self._limits:
+                self._set(dict(narrowed))
+            self._begin = self._last = self._look()
+        except MonitorFailed as failure:
+            self._begin = self._last = Sample(self._now())
+            self._fail(failure)
+        self._schedule(min(PERIOD, self._first_look()))
+
+    def _first_look(self) -> float:
+        assert self._begin is not None
+        return next_look(self._begin, self._begin, self._limits, PERIOD)
+
+    def end_cell(self) -> None:
+        """The request is over."""
+        self._stop_timer()
+        if self._begin is not None and self.tree is not None:
+            try:
+                self._add_up(self._look())
+            except MonitorFailed as failure:
+                _log.error("at the end of a cell: %s", failure)
+                self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
+        self._begin = None
+        self._escalation = Escalation()
+        if self._limits != self._standing:
+            self._set(self._standing)
+        self._idle()
+
+    def _add_up(self, last: Sample) -> None:
+        assert self._begin is not None
+        for kind in LIMITS:
+            if kind.total:
+                amount = max(used(kind, last, self._begin), 0.0)
+                self._spent[kind.name] = self._spent.get(kind.name, 0.0) + amount
+
+    def waits_for_person(self, waits: bool) -> None:
+        """The cell has asked a person something, or has the answer: its clock stands meanwhile."""
+        now = self._now()
+        if waits and self._waiting_since is None:
+            self._waiting_since = now
+        elif not waits and self._waiting_since is not None:
+            self._waited += now - self._waiting_since
+            self._waiting_since = None
+
+    def interrupted(self) -> None:
+        """The person interrupts the running cell."""
+        if self._begin is None:
+            return
+        if self._escalation.interrupt(self._now(), self._grace):
+            self._host.event("interrupt", {"grace": self._grace})
+            self._schedule(self._grace)
+
+    def take_ended(self) -> Ended | None:
+        """Why the monitor killed the worker, if it did; forgets it."""
+        ended, self._ended = self._ended, None
+        return ended
+
+    def explain(self, name: str, text: str) -> tuple[str, str] | None:
+        """The limit that an error of a cell comes from, and what to say; None for other errors."""
+        last = self._last or Sample(0.0)
+        found = [
+            (kind.measure(last) / max(limit.value, 1), kind, limit)
+            for kind in LIMITS
+            if (limit := self._limits.get(kind.name)) is not None and kind.symptom(name, text)
+        ]
+        if not found:
+            return None
+        _, kind, limit = max(found, key=lambda each: each[0])
+        self._note(kind.name)
+        peak = float(self._cell_peak) if kind.name == "memory" else 0.0
+        return kind.name, wording.symptom(kind.name, kind.unit, kind.measure(last), peak, limit)
+
+    # -- changing limits
+
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """What holds for the running cell, or for the next one."""
+        return self._limits
+
+    def change(self, limits: Mapping[str, Limit]) -> None:
+        """Other limits hold from now on, for the running cell too.
+
+        Raises `MonitorFailed` when the operating system does not let us set a wall.
+        """
+        self._standing = {**limits}
+        self._set(dict(limits))
+        if self._begin is not None and self._escalation.told_at is None:
+            self._schedule(0.0)
+
+    def change_session(self, session: Mapping[str, Limit]) -> None:
+        """Other totals hold for the session."""
+        self._session = dict(session)
+
+    def _set(self, limits: dict[str, Limit]) -> None:
+        self._limits = limits
+        if self.tree is not None:
+            walls.apply(self.tree.worker, limits, self._slack)
+
+    @property
+    def _grace(self) -> float:
+        limit = self._limits.get("grace")
+        return GRACE if limit is None or math.isinf(limit.value) else limit.value
+
+    # -- looking
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _look(self) -> Sample:
+        assert self.tree is not None
+        now = self._now()
+        waited = self._waited
+        if self._waiting_since is not None:
+            waited += now - self._waiting_since
+        memory = self._limits.get("memory")
+        near = math.inf if memory is None else memory.value * NEAR
+        sample = self.tree.sample(now, waited, self._read_meters, near)
+        if sample is None:  # It has just ended: what it had used is what was seen last.
+            return replace(self._last or Sample(now), clock=now, waited=waited)
+        self.peak_memory = max(self.peak_memory, sample.memory)
+        self._cell_peak = max(self._cell_peak, sample.memory)
+        return sample
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self.tree is None or self._begin is None:
+            return
+        try:
+            sample = self._look()
+        except MonitorFailed as failure:
+            self._fail(failure)
+            self._schedule(PERIOD)
+            return
+        before, self._last = self._last, sample
+        self._give_up_copy(sample)
+        try:
+            self._fit_wall(sample)
+        except MonitorFailed as failure:
+            self._fail(failure)
+        reached = exceeded(sample, self._begin, self._limits, self._spent, self._session)
+        if reached is not None and self._escalation.reach(reached, sample.clock):
+            self._tell(reached)
+        ends_at = self._escalation.ends_at(self._grace)
+        if reached is not None and reached.at_once:
+            self._kill_at_once(reached)
+            return
+        if ends_at is not None and sample.clock >= ends_at:
+            self._kill()
+            return
+        if sample.clock - self._published >= PUBLISH_EVERY:
+            self._published = sample.clock
+            self._host.event("usage", self.usage())
+        wait = next_look(sample, self._begin, self._limits, PERIOD, before)
+        if ends_at is not None:
+            wait = max(min(PERIOD, ends_at - sample.clock), 0.001)
+        self._schedule(wait)
+
+    def _fit_wall(self, sample: Sample) -> None:
+        """Keep the wall where memory in use would meet the limit, whatever else is reserved."""
+        assert self.tree is not None
+        slack = walls.slack(sample.reserved, sample.threads)
+        if abs(slack - self._slack) > _WALL_STEP or not self._slack:
+            self._slack = slack
+            walls.apply(self.tree.worker, self._limits, slack)
+
+    def _give_up_copy(self, sample: Sample) -> None:
+        memory = self._limits.get("memory")
+        if memory is None or not sample.copy:
+            return
+        if sample.memory > memory.value * COPY_GOES:
+            self._host.drop_copy(
+                f"worker and copy together came to {wording.size(sample.memory)} of the "
+                f"{memory.amount} that are allowed"
+            )
+            self._last = None if self._last is None else self._look_again(self._last)
+
+    def _look_again(self, last: Sample) -> Sample:
+        try:
+            return self._look()
+        except MonitorFailed as failure:
+            self._fail(failure)
+            return last
+
+    def _tell(self, reached: Reached) -> None:
+        kind, limit = reached.kind, reached.limit
+        self._note(kind.name)
+        text = wording.interrupted(kind.name, kind.unit, reached.used, limit, reached.scope)
+        self._host.event("limit", {**self._facts(reached), "text": text})
+        self._host.tell_cell(kind.name, text, reached.used, limit.value)
+
+    def _kill(self) -> None:
+        reached = self._escalation.reached
+        if reached is None:
+            text = (
+                "The cell went on after two interrupts and the grace of "
+                f"{wording.duration(self._grace)}, so its process was killed."
+            )
+            self._ended = Ended("KeyboardInterrupt", text)
+        else:
+            kind, limit = reached.kind, reached.limit
+            text = wording.killed(
+                kind.name, kind.unit, reached.used, limit, reached.scope, self._grace
+            )
+            self._ended = Ended("LimitExceeded", text)
+        self._host.kill_cell(text)
+
+    def _kill_at_once(self, reached: Reached) -> None:
+        kind = reached.kind
+        text = wording.killed_at_once(
+            kind.name, kind.unit, reached.used, reached.limit, reached.scope
+        )
+        self._ended = Ended("LimitExceeded", text)
+        self._host.kill_cell(text)
+
+    def _fail(self, failure: MonitorFailed) -> None:
+        """What cannot be measured cannot be limited: the cell stops."""
+        _log.error("the monitor failed: %s", failure)
+        if self._escalation.told_at is not None:
+            ends_at = self._escalation.ends_at(self._grace)
+            if ends_at is not None and self._now() >= ends_at:
+                self._ended = Ended("LimitExceeded", f"The monitor failed: {failure}.")
+                self._host.kill_cell(f"the monitor failed: {failure}")
+            return
+        self._escalation.told_at = self._now()
+        text = f"monitor: the cell's use of the machine cannot be measured: {failure}."
+        self._host.event("limit", {"limit": "monitor", "text": text})
+        self._host.tell_cell("monitor", text, 0.0, 0.0)
+
+    def _note(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def _facts(self, reached: Reached) -> dict[str, Any]:
+        return {
+            "limit": reached.kind.name,
+            "used": reached.used,
+            "allowed": reached.limit.value,
+            "set_by": reached.limit.origin.place,
+            "scope": reached.scope,
+        }
+
+    # -- between cells
+
+    def _idle(self) -> None:
+        if self.tree is not None and self._begin is None:
+            self._idle_begin: Sample | None = None
+            self._schedule(IDLE_PERIOD, idle=True)
+
+    def _idle_tick(self) -> None:
+        """Background threads and children are held to the CPU time of one cell."""
+        self._timer = None
+        if self.tree is None or self._begin is not None:
+            return
+        try:
+            sample = self._look()
+        except MonitorFailed as failure:
+            _log.error("the monitor failed between two cells: %s", failure)
+            self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
+            return
+        begin = self._idle_begin = self._idle_begin or sample
+        self._last = sample
+        limit = self._limits.get("cpu_time")
+        spent = sample.cpu - begin.cpu
+        if limit is not None and spent > limit.value:
+            reached = Reached(BY_NAME["cpu_time"], spent, limit, "work between two cells")
+            if self._escalation.reach(reached, sample.clock):
+                self._tell(reached)
+            ends_at = self._escalation.ends_at(self._grace)
+            if ends_at is not None and sample.clock >= ends_at:
+                self._kill()
+                return
+        self._schedule(IDLE_PERIOD, idle=True)
+
+    # -- numbers
+
+    def usage(self) -> dict[str, Any]:
+        """Numbers for `status` and the `usage` event: seconds, bytes, pieces."""
+        last, begin = self._last, self._begin
+        body: dict[str, Any] = {"peak_memory": self.peak_memory, "limits": {}}
+        if last is not None:
+            body |= {"cpu": last.cpu, "memory": last.memory, "copy": last.copy}
+        for kind in LIMITS:
+            limit = self._limits.get(kind.name)
+            row: dict[str, Any] = {}
+            if last is not None:
+                base = begin if begin is not None else last
+                row["used"] = round(used(kind, last, base), 6)
+            if limit is not None:
+                row |= {
+                    "allowed": limit.value,
+                    "text": str(limit.amount),
+                    "most": None if math.isinf(limit.most.value) else limit.most.value,
+                    "set_by": limit.origin.place,
+                }
+            row["refuses"] = kind.reaction is Reaction.REFUSE
+            body["limits"][kind.name] = row
+        return body
+
+    def look(self) -> Sample:
+        """Look now, so that `usage` is of this moment. Raises `MonitorFailed`."""
+        if self.tree is not None:
+            self._last = self._look()
+        return self._last or Sample(self._now())
+
+    # -- the timer
+
+    def _schedule(self, wait: float, *, idle: bool = False) -> None:
+        self._stop_timer()
+        callback = self._idle_tick if idle else self._tick
+        self._timer = asyncio.get_running_loop().call_later(wait, callback)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

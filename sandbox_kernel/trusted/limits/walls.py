@@ -1,0 +1,126 @@
+"""What the operating system enforces by itself, set on the worker from outside (prlimit(2)).
+
+The worker's filter lets it ask for its limits and change none, so the soft values are walls and can
+be moved both ways while it runs. What the kernel does not let us set (another user's process after
+a user namespace of its own, for one) is a failure, not something to pass over: without the wall
+the limit would only be sampled.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import resource
+from collections.abc import Mapping
+
+from ...policy.rights import Limit
+from .sampling import MonitorFailed
+
+#: Bytes of address space that the worker may have reserved beyond what it uses.
+_MOST_RESERVED = 128_000_000
+#: Bytes that the C library reserves for a thread's stack, and what goes with it.
+_STACK = 8_400_000
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+)
+#: Descriptors that the kernel's own side of a worker keeps open.
+OWN_DESCRIPTORS = 24
+
+
+def slack(reserved: int, threads: int) -> int:
+    """Bytes that `RLIMIT_DATA` may count beyond the memory that is in use.
+
+    It counts what is reserved and not touched (stacks of threads, arenas of allocators), while the
+    policy's limit means memory in use. Bounded, so that nobody reserves now to touch later.
+    """
+    most = _MOST_RESERVED + _STACK * max(threads - 1, 0)
+    return min(reserved, most)
+
+
+def apply(pid: int, limits: Mapping[str, Limit], slack: int) -> None:
+    """Set the resource limits of the worker `pid`; `slack` comes from the function of that name.
+
+    Raises `MonitorFailed` when the kernel refuses. Nothing happens to a process that has ended.
+    """
+    wanted = {
+        resource.RLIMIT_DATA: _value(limits, "memory", slack),
+        resource.RLIMIT_NOFILE: _value(limits, "open_files", OWN_DESCRIPTORS),
+    }
+    if counts_tasks_apart(pid):
+        wanted[resource.RLIMIT_NPROC] = _tasks(limits)
+    for kind, value in wanted.items():
+        try:
+            _, hard = resource.prlimit(pid, kind)
+            soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            if value == resource.RLIM_INFINITY:
+                soft = hard
+            resource.prlimit(pid, kind, (soft, hard))
+        except ProcessLookupError:
+            return
+        except (OSError, ValueError) as error:
+            raise MonitorFailed(f"resource limit {kind} of the worker: {error}") from error
+
+
+def counts_tasks_apart(pid: int) -> bool:
+    """Whether RLIMIT_NPROC counts the worker's own tasks, not all of the user's.
+
+    It does in a user namespace of one's own since Linux 5.14 (commit 21d1c5e386bc), and it never
+    binds the machine's root.
+    """
+    release = tuple(int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+    if os.getuid() == 0 or release < (5, 14):
+        return False
+    try:
+        return os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user")
+    except OSError:
+        return False  # It has ended, or may not be looked at: then the number is sampled.
+
+
+def _value(limits: Mapping[str, Limit], name: str, more: int) -> int:
+    limit = limits.get(name)
+    if limit is None or math.isinf(limit.value):
+        return resource.RLIM_INFINITY
+    return int(limit.value) + more
+
+
+def _tasks(limits: Mapping[str, Limit]) -> int:
+    """Threads and processes together, with room for the dormant copy and init."""
+    threads, processes = (_value(limits, name, 0) for name in ("threads", "processes"))
+    if threads == resource.RLIM_INFINITY:
+        return resource.RLIM_INFINITY
+    return threads + max(processes, 0) + 4
+
+
+def pin(pid: int, limits: Mapping[str, Limit]) -> None:
+    """Let the worker run on as many processors as `cpus` says, of those that we have ourselves."""
+    limit = limits.get("cpus")
+    if limit is None or math.isinf(limit.value):
+        return
+    own = sorted(os.sched_getaffinity(0))
+    try:
+        os.sched_setaffinity(pid, own[: max(int(limit.value), 1)])
+    except ProcessLookupError:
+        return
+    except OSError as error:
+        raise MonitorFailed(f"processors of the worker: {error}") from error
+
+
+def environment(limits: Mapping[str, Limit]) -> dict[str, str]:
+    """Variables that make numeric libraries use as many threads as `cpus` allows.
+
+    They are read when the library is loaded, so they belong into the worker's first environment.
+    """
+    limit = limits.get("cpus")
+    if limit is None or math.isinf(limit.value):
+        return {}
+    number = str(max(int(limit.value), 1))
+    return dict.fromkeys(_THREAD_VARIABLES, number)
