@@ -1,0 +1,188 @@
+"""A batch: many notebooks, each in a sandboxed kernel of its own, a few at a time.
+
+The batch's event loop lives in a thread, so that the caller's thread is free for a progress bar and
+for the person's Ctrl-C, and so that nbclient, which installs signal handlers in the main thread,
+leaves them alone. Nothing that one notebook does ends the batch: each gives a `Record`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .notebook_files import BadNotebook, parse, write
+from .outcomes import Outcome, Verdict, denials, judge
+from .results_file import Record
+from .unattended import UnattendedClient, execute
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the notebooks of a batch are run.
+
+    `policy` is the name of a policy and `policy_digest` what tells its content from another; `jobs`
+    notebooks run at a time; `keep_going` runs the cells behind one that failed; `timeout` is for a
+    whole notebook, in seconds, beside the policy's limits for each cell.
+    """
+
+    policy: str
+    policy_digest: str
+    jobs: int = 1
+    keep_going: bool = False
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook to run, the name that it has in the results, and where its outputs go."""
+
+    name: str
+    source: Path
+    target: Path
+
+
+class Batch:
+    """Runs jobs; a context manager that leaves no kernel behind, whatever ends it."""
+
+    def __init__(self, jobs: Sequence[Job], options: RunOptions) -> None:
+        self._jobs = iter(jobs)
+        self._options = options
+        self._results: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()
+        self._folder = Path(tempfile.mkdtemp(prefix="sandbox-run-"))
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox-batch")
+
+    def __enter__(self) -> Batch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._cancel)
+        self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def records(self) -> Iterator[Record]:
+        """Yield a record for each job, in the order in which they end."""
+        while (found := self._results.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._work())
+        except asyncio.CancelledError:
+            self._results.put(None)
+        except BaseException as error:
+            self._results.put(error)
+        else:
+            self._results.put(None)
+
+    async def _work(self) -> None:
+        self._task = asyncio.current_task()
+        async with asyncio.TaskGroup() as group:
+            for worker in range(self._options.jobs):
+                group.create_task(self._worker(worker))
+
+    async def _worker(self, worker: int) -> None:
+        for number, job in enumerate(self._jobs):
+            connection_file = self._folder / f"k{worker}-{number}.json"
+            self._results.put(await run_notebook(job, self._options, connection_file))
+
+
+async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> Record:
+    """Run one notebook and write what came of it; never raises for what the notebook is or does."""
+    began = time.monotonic()
+    digest, refused, seen = "", 0, None
+    try:
+        content = await asyncio.to_thread(job.source.read_bytes)
+        digest = content_digest(content)
+        notebook = await asyncio.to_thread(parse, content)
+    except BadNotebook as bad:
+        verdict = Verdict(Outcome.INVALID, bad.code, str(bad))
+    except OSError as error:
+        verdict = Verdict(Outcome.INVALID, "notebook.unreadable", str(error))
+    else:
+        client = UnattendedClient(
+            notebook,
+            connection_file,
+            notebook_path=str(job.source),
+            sandbox_policy=options.policy,
+            allow_errors=options.keep_going,
+        )
+        verdict = judge(client.runs, await execute(client, options.timeout))
+        refused = denials(client.runs)
+        seen = client.nb
+    if seen is not None and verdict.outcome is not Outcome.NOT_RUN:
+        await asyncio.to_thread(write, job.target, seen)
+    return Record(
+        notebook=job.name,
+        digest=digest,
+        policy=options.policy,
+        policy_digest=options.policy_digest,
+        verdict=verdict,
+        denials=refused,
+        seconds=round(time.monotonic() - began, 3),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        output=str(job.target) if seen is not None and job.target.exists() else None,
+    )
+
+
+def content_digest(content: bytes) -> str:
+    """The digest that tells one content of a notebook file from another."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def plan(notebooks: Sequence[Path], out: Path) -> list[Job]:
+    """The jobs for notebook files and folders; a folder means all notebooks below it.
+
+    A file that is named twice is run once. Targets lie in `out` in the folders that the notebooks
+    lie in, relative to the working directory, or under `absolute/` when they lie elsewhere.
+    Raises FileNotFoundError for a path that is not there.
+    """
+    found: dict[Path, Job] = {}
+    own = out.resolve()
+    for given in notebooks:
+        if not given.exists():
+            raise FileNotFoundError(f"{given}: there is no such notebook")
+        for path in _expand(given, own):
+            source = path.resolve()
+            if source not in found:
+                name, target = _place(path.absolute())
+                found[source] = Job(name, source, own / target)
+    return list(found.values())
+
+
+def _expand(given: Path, out: Path) -> list[Path]:
+    if not given.is_dir():
+        return [given]
+    below = sorted(path for path in given.rglob("*.ipynb") if path.is_file())
+    return [
+        path
+        for path in below
+        if ".ipynb_checkpoints" not in path.parts and not path.resolve().is_relative_to(out)
+    ]
+
+
+def _place(path: Path) -> tuple[str, Path]:
+    here = Path.cwd()
+    if path.is_relative_to(here):
+        relative = path.relative_to(here)
+        return str(relative), relative
+    return str(path), Path("absolute", *path.parts[1:])
