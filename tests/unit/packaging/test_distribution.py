@@ -65,6 +65,13 @@ def test_the_kernel_appears_in_the_list(environment: Path) -> None:
     assert logos == {"kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"}
 
 
+def test_the_policies_are_where_they_are_looked_up(environment: Path) -> None:
+    folder = environment / "share" / "jupyter" / "sandbox-kernel" / "policies"
+    shipped = {path.name for path in (ROOT / "policies").iterdir()}
+    assert "default.toml" in shipped
+    assert {path.name for path in folder.iterdir()} == shipped
+
+
 def test_the_package_that_runs_is_the_installed_one(environment: Path) -> None:
     code = "import sandbox_kernel; print(sandbox_kernel.__file__)"
     printed = run(environment / "bin" / "python", "-P", "-c", code, cwd=environment)
