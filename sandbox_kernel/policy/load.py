@@ -251,13 +251,14 @@ def _file_mistakes(line: model.FilesLine | model.RefusedFilesLine) -> list[str]:
         return [str(error)]
     if isinstance(line, model.RefusedFilesLine):
         return []
-    return file_mistakes(place, line.deny, line.max_count, line.mode, line.expires)
+    meters = (line.max_bytes, line.max_count)
+    return file_mistakes(place, line.deny, meters, line.mode, line.expires)
 
 
 def file_mistakes(
     place: paths.PathPattern,
     deny: Sequence[str],
-    max_count: int | None,
+    meters: Sequence[object],
     mode: str,
     expires: str | None,
 ) -> list[str]:
@@ -274,8 +275,8 @@ def file_mistakes(
                 f"deny {denied!r} lies outside its grant {place.written!r}, where it would "
                 "change nothing: paths in deny are relative to the notebook, like path"
             )
-    if max_count is not None and mode == "read":
-        mistakes.append("max_count counts new files, which mode read does not allow")
+    if mode == "read" and any(meter is not None for meter in meters):
+        mistakes.append("max_bytes and max_count meter changes, which mode read does not allow")
     return mistakes
 
 

@@ -18,6 +18,7 @@ from .kinds import names, paths
 from .load import file_mistakes, socket_mistakes
 from .locate import Path
 from .problems import Origin, Problem
+from .units import Amount
 
 Scope = Literal["cell", "session", "notebook"]
 
@@ -106,7 +107,8 @@ def _mistakes(table: model.RequestTable, origin: Origin) -> list[Problem]:
         except paths.PathError as error:
             wrong(("files", index), str(error))
             continue
-        for text in file_mistakes(place, file.deny, file.max_count, file.mode, file.expires):
+        meters = (file.max_bytes, file.max_count)
+        for text in file_mistakes(place, file.deny, meters, file.mode, file.expires):
             wrong(("files", index), text)
     for index, socket in enumerate(table.sockets or ()):
         for text in socket_mistakes(socket):
@@ -132,3 +134,25 @@ def display_table(what: str, level: str) -> model.RequestedDisplay:
         return msgspec.convert({what: level}, model.RequestedDisplay)
     except msgspec.ValidationError as error:
         raise ValueError(f"display {what} = {level}: {error}") from None
+
+
+def plain_request(table: model.RequestTable) -> dict[str, object]:
+    """A request as it would stand in metadata, without what is absent or the default."""
+    plain = msgspec.to_builtins(table, enc_hook=_plain)
+    assert isinstance(plain, dict)
+    # The mode is told even where it is the default: it is what a policy line needs.
+    plain["files"] = [
+        {"path": told.pop("path"), "mode": told.pop("mode", "read"), **told}
+        for told in plain.get("files") or ()
+    ]
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in plain.items()
+        if value not in (None, [], ())
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Amount):
+        return int(value.text) if value.text.isdecimal() else value.text
+    raise NotImplementedError(type(value).__name__)

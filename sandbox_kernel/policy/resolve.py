@@ -45,7 +45,8 @@ _NOTHING = model.RequestTable(
 class Grant:
     """A yes: what exactly was said yes to, by whom, for how long.
 
-    `started` is when durations in it begin, in seconds since the epoch.
+    `started` is when durations in it begin, in seconds since the epoch.  `narrowed` are requests
+    that each leave less of it: kinds that one does not mention stay as they are.
     """
 
     id: str
@@ -53,6 +54,14 @@ class Grant:
     source: YesFrom
     scope: Scope = "session"
     started: float = 0.0
+    narrowed: tuple[model.RequestTable, ...] = ()
+
+    def entries(self, places: Places) -> list[Entry]:
+        """What the yes covers, before any policy bounds it."""
+        found = [entry for entry, _, _ in make.entries(self.table, places, self.started)]
+        for table in self.narrowed:
+            found = narrowed(found, table, places, self.started)
+        return found
 
 
 def resolve(
@@ -63,16 +72,19 @@ def resolve(
     system: Policy | None = None,
     request: Request | None = None,
     grants: Sequence[Grant] = (),
+    revoked: Sequence[model.RequestTable] = (),
     cell: Request | None = None,
 ) -> Rights:
     """The rights that hold now, each with its line and with what turned it on.
 
     `request` is the notebook's metadata, `grants` every live yes (approvals and tickets
-    included), `cell` the metadata of the cell that is about to run.  `now` is in seconds since
-    the epoch.  Raises nothing on any request; policies have been checked by `load`.
+    included), `revoked` what was taken back in this session, `cell` the metadata of the cell that
+    is about to run.  `now` is in seconds since the epoch.  Raises nothing on any request;
+    policies have been checked by `load`.
     """
     places = _settled(places)
     refusals = _refusals(policy, places) + (_refusals(system, places) if system else ())
+    refusals += _taken_back(revoked, places)
     rules, problems = _rules(policy, system, places, refusals, now)
     rights = [Right(rule.entry, rule, "given") for rule in rules if rule.tier == "given"]
     unmet: list[Unmet] = []
@@ -83,7 +95,7 @@ def resolve(
             rights += got
             unmet += missed
     for grant in grants:
-        for entry, _, _ in make.entries(grant.table, places, grant.started):
+        for entry in grant.entries(places):
             rights += [
                 Right(met, rule, grant.source, grant.id)
                 for rule in rules
@@ -145,14 +157,12 @@ def _rules(
     rules = _written(policy, places, now)
     if system is not None:
         rules = _bounded(rules, _written(system, places, now))
-    deny, read_only = _carved_out(policy, system, places)
+    deny, read_only = _carved_out(refusals, places)
     kept: list[Rule] = []
     problems: list[Problem] = []
     for rule in rules:
         entry = _carve(rule.entry, deny, read_only, refusals)
         if entry is None:
-            text = f"the line for {_name(rule.entry, places)} is taken away as a whole by [refuse]"
-            problems.append(Problem("policy.refused", text, rule.origin))
             continue
         if getattr(entry, "mode", None) != getattr(rule.entry, "mode", None):
             text = f"{_name(rule.entry, places)} may be read only: it is a protected file"
@@ -240,17 +250,27 @@ def _refusals(policy: Policy, places: Places) -> tuple[Refusal, ...]:
     return tuple(found)
 
 
+def _taken_back(revoked: Sequence[model.RequestTable], places: Places) -> tuple[Refusal, ...]:
+    """A revocation is a refusal that holds for the session."""
+    found = []
+    for table in revoked:
+        for entry, _, _ in make.entries(table, places, 0.0):
+            if isinstance(entry, files.FileEntry):
+                # Taking back more than reading leaves reading to whatever else allows it.
+                entry = replace(entry, mode="read" if entry.mode == "read" else "write")
+            found.append(Refusal(entry, Origin("revoked in this session")))
+    return tuple(found)
+
+
 def _carved_out(
-    policy: Policy, system: Policy | None, places: Places
+    refusals: Sequence[Refusal], places: Places
 ) -> tuple[tuple[paths.PathPattern, ...], tuple[paths.PathPattern, ...]]:
     """What is taken out of every grant of files: closed places, and unchangeable ones."""
     deny: set[paths.PathPattern] = set()
     read_only: set[paths.PathPattern] = set()
-    for source in (policy, system):
-        for pattern, line, _ in make.refused_files(
-            source.table.refuse.files if source else (), places
-        ):
-            (deny if line.mode == "read" else read_only).add(pattern)
+    for refusal in refusals:
+        if isinstance(refusal.entry, files.FileEntry):
+            (deny if refusal.entry.mode == "read" else read_only).add(refusal.entry.place)
     for target, protected in ((deny, places.closed), (read_only, places.read_only)):
         for path in protected:
             target.add(paths.literal(path, places.canonical))
@@ -397,18 +417,31 @@ def _narrowed(
     rights: Sequence[Right], table: model.RequestTable, places: Places, now: float
 ) -> list[Right]:
     """What a cell's own metadata leaves of the notebook's rights."""
+    return [
+        replace(right, entry=entry)
+        for right in rights
+        for entry in narrowed([right.entry], table, places, now)
+    ]
+
+
+def narrowed(
+    entries: Sequence[Entry], table: model.RequestTable, places: Places, start: float
+) -> list[Entry]:
+    """What a request leaves of some entries.
+
+    A kind that it does not mention stays as it is; an empty list leaves nothing of its kind.
+    """
     wanted: dict[str, list[Entry]] = {}
-    for entry, kind, _ in make.entries(table, places, now):
+    for entry, kind, _ in make.entries(table, places, start):
         wanted.setdefault(kind, []).append(entry)
-    kept = []
-    for right in rights:
-        if getattr(table, right.kind) is None:
-            kept.append(right)
-            continue
-        for entry in wanted.get(right.kind, []):
-            met = meet(right.entry, entry)
-            if met is not None:
-                kept.append(replace(right, entry=met))
+    kept: list[Entry] = []
+    for entry in entries:
+        kind = KIND_OF[type(entry)]
+        others = wanted.get(kind, [])
+        if getattr(table, kind) is None or (others and _other_setting(entry, others)):
+            kept.append(entry)
+        else:
+            kept += [met for other in others if (met := meet(entry, other)) is not None]
     return kept
 
 
@@ -430,6 +463,13 @@ def _denied_everywhere(rights: Sequence[Right]) -> tuple[list[Right], tuple[Deni
             right = replace(right, entry=carved)
         kept.append(right)
     return kept, tuple(sorted(denials))
+
+
+def _other_setting(entry: Entry, mentioned: Sequence[Entry]) -> bool:
+    """Whether an entry is a display setting of which nothing is said."""
+    return isinstance(entry, choices.DisplayEntry) and entry.what not in {
+        other.what for other in mentioned if isinstance(other, choices.DisplayEntry)
+    }
 
 
 def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:

@@ -71,7 +71,9 @@ ROOMS = (
     Room("language", frozenset({"RestrictedPython"}), {}, pure=True),
     Room(
         "trusted",
-        frozenset({"jupyter_client", "markdown_it", "msgspec", "nh3", "psutil", "zmq"}),
+        frozenset(
+            {"jupyter_client", "jupyter_core", "markdown_it", "msgspec", "nh3", "psutil", "zmq"}
+        ),
         {},
         pure=False,
     ),

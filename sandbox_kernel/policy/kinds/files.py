@@ -67,7 +67,7 @@ def meet(a: FileEntry, b: FileEntry) -> FileEntry | None:
     places = _narrowest((*a.places, *b.places))
     if places is None:
         return None
-    return FileEntry(
+    met = FileEntry(
         places=places,
         mode=weaker(a.mode, b.mode),
         deny=_joined(a.deny, b.deny),
@@ -76,6 +76,7 @@ def meet(a: FileEntry, b: FileEntry) -> FileEntry | None:
         max_count=_least(a.max_count, b.max_count),
         expires_at=_least(a.expires_at, b.expires_at),
     )
+    return _readable(met) if met.mode == "read" else met
 
 
 def carve(
@@ -92,12 +93,18 @@ def carve(
         mode = "read"
     touching = tuple(d for d in deny if all(d.may_touch(place) for place in entry.places))
     closed = tuple(r for r in read_only if all(r.may_touch(place) for place in entry.places))
-    return replace(
+    carved = replace(
         entry,
         mode=mode,
         deny=_joined(entry.deny, touching),
-        read_only=_joined(entry.read_only, closed if mode != "read" else ()),
+        read_only=_joined(entry.read_only, closed),
     )
+    return _readable(carved) if mode == "read" else carved
+
+
+def _readable(entry: FileEntry) -> FileEntry:
+    """An entry of mode `read`, without what speaks of changes only."""
+    return replace(entry, read_only=(), max_bytes=None, max_count=None)
 
 
 def written(entry: FileEntry, folder: str) -> dict[str, object]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from ...policy.entries import meet
 from ...policy.model import RequestTable
 from ...policy.problems import Origin
+from ...policy.request import plain_request
 from ...policy.rights import Entry, Rights, Rule
-from ...policy.units import Amount
 from .verdict import Denied
 
 
@@ -38,7 +36,7 @@ def not_granted(
     `covers` are the lines, not turned on, that would cover it; `partly` is one that is on but
     allows less.
     """
-    kind = next(iter(written(request)))
+    kind = next(iter(plain_request(request)))
     by_tier = {rule.tier: rule for rule in reversed(covers)}
     ask = by_tier.get("ask") or by_tier.get("on_request")
     if "on_request" in by_tier or "given" in by_tier:
@@ -62,7 +60,7 @@ def not_granted(
         code=code,
         kind=kind,
         action=action,
-        resource=resource,
+        resource=visible(resource),
         rule=f"not granted (policy {why})",
         origin=origin,
         remedy=remedy,
@@ -80,7 +78,7 @@ def closed(
         code=code,
         kind=kind,
         action=action,
-        resource=resource,
+        resource=visible(resource),
         rule=f"refused (policy {origin.place}, {why}{reason})",
         origin=origin,
         remedy="This rule wins over every grant; the notebook cannot change it.",
@@ -93,32 +91,20 @@ def covering(rights: Rights, entry: Entry) -> list[Rule]:
     return [rule for rule in rights.rules if meet(rule.entry, entry) == entry]
 
 
-def written(request: RequestTable) -> dict[str, object]:
-    """A request as it would stand in metadata, without what is absent or the default."""
-    plain = msgspec.to_builtins(request, enc_hook=_plain)
-    assert isinstance(plain, dict)
-    # A remedy names the mode even where it is the default: it is what a policy line needs.
-    plain["files"] = [
-        {"path": told.pop("path"), "mode": told.pop("mode", "read"), **told}
-        for told in plain.get("files") or ()
-    ]
-    return {key: value for key, value in plain.items() if value not in (None, [], ())}
-
-
 def metadata_line(request: RequestTable) -> str:
     """The line of notebook metadata that asks for `request`."""
-    return json.dumps({"sandbox": written(request)}, ensure_ascii=False)
+    return visible(json.dumps({"sandbox": plain_request(request)}, ensure_ascii=False))
 
 
 def grant_line(request: RequestTable) -> str:
     """The arguments of the control command that grants `request`."""
-    return json.dumps(written(request), ensure_ascii=False)
+    return visible(json.dumps(plain_request(request), ensure_ascii=False))
 
 
 def policy_line(kind: str, request: RequestTable) -> str:
     """The lines of TOML that would let a person allow `request`."""
     lines = []
-    entries = written(request)[kind]
+    entries = plain_request(request)[kind]
     assert isinstance(entries, list | tuple)
     for entry in entries:
         table = entry if isinstance(entry, Mapping) else {"names": [entry]}
@@ -134,12 +120,20 @@ def _files(rights: Rights) -> str:
     return f"{rights.policy_file} within {rights.system_file}"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Amount):
-        return value.text
-    raise NotImplementedError(type(value).__name__)
-
-
 def _toml(value: object) -> str:
     """A value of a line as TOML; JSON writes strings, numbers and lists of them the same way."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return visible(json.dumps(value, ensure_ascii=False))
+
+
+def visible(text: str) -> str:
+    """A cell's own words as one harmless line.
+
+    Line ends, control characters, direction marks and bytes that are no text are shown as
+    escapes: a path must not be able to word the question that asks for it.
+    """
+    return "".join(
+        character
+        if character.isprintable() and not "\ud800" <= character <= "\udfff"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

@@ -91,7 +91,7 @@ def _refused(request: FileRequest, rights: Rights, including: list[Right]) -> De
             code="files.missing",
             kind="files",
             action=request.mode,
-            resource=request.shown,
+            resource=wording.visible(request.shown),
             rule=f"possible by policy {covering[0].origin.place}, but there is no such file",
             origin=covering[0].origin,
             remedy="",
