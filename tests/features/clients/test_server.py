@@ -11,7 +11,7 @@ from typing import Any
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tests.features.clients.conftest import Server
+from tests.browser.jupyter import JupyterServer
 from tests.features.clients.tour import check
 
 DEADLINE = 120.0  # seconds for one cell
@@ -66,7 +66,7 @@ class Socket:
         return outputs
 
 
-async def run_all(server: Server, notebook: Path, kernel_id: str) -> dict[str, Any]:
+async def run_all(server: JupyterServer, notebook: Path, kernel_id: str) -> dict[str, Any]:
     url = f"{server.url.replace('http', 'ws')}/api/kernels/{kernel_id}/channels"
     headers = {"Authorization": f"token {server.token}"}
     socket = Socket(await websocket_connect(HTTPRequest(url, headers=headers)))
@@ -78,19 +78,12 @@ async def run_all(server: Server, notebook: Path, kernel_id: str) -> dict[str, A
     return content
 
 
-def test_the_tour_runs_over_the_websocket(server: Server) -> None:
-    session = server.request(
-        "POST",
-        "/api/sessions",
-        {
-            "path": "tour.ipynb",
-            "name": "tour.ipynb",
-            "type": "notebook",
-            "kernel": {"name": "sandbox-python"},
-        },
-    )
+def test_the_tour_runs_over_the_websocket(server: JupyterServer) -> None:
+    kernel = {"name": "sandbox-python"}
+    wanted = {"path": "tour.ipynb", "name": "tour.ipynb", "type": "notebook", "kernel": kernel}
+    session = server.request("/api/sessions", "POST", wanted)
     try:
-        ran = asyncio.run(run_all(server, server.folder / "tour.ipynb", session["kernel"]["id"]))
+        ran = asyncio.run(run_all(server, server.root / "tour.ipynb", session["kernel"]["id"]))
         check(ran)
     finally:
-        server.request("DELETE", f"/api/sessions/{session['id']}")
+        server.request(f"/api/sessions/{session['id']}", "DELETE")
