@@ -22,7 +22,6 @@ EFFECTS = frozenset(
     {
         "asyncio",
         "concurrent",
-        "ctypes",
         "fcntl",
         "ftplib",
         "http",
@@ -39,7 +38,6 @@ EFFECTS = frozenset(
         "sqlite3",
         "ssl",
         "subprocess",
-        "threading",
         "urllib.request",
         "webbrowser",
     }
@@ -68,7 +66,12 @@ class Room:
 ROOMS = (
     Room("shared", frozenset({"msgspec"}), {}, pure=True),
     Room("policy", frozenset({"msgspec"}), {"biscuit_auth": "tickets.py"}, pure=True),
-    Room("language", frozenset({"RestrictedPython"}), {}, pure=True),
+    Room(
+        "language",
+        frozenset({"RestrictedPython"}),
+        {"pandas": "deputies/libraries.py"},
+        pure=True,
+    ),
     Room(
         "trusted",
         frozenset(
