@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_core.paths import jupyter_path
 
 import sandbox_kernel
 
+from ..policy.bounds import may_choose
 from ..policy.load import MAX_BYTES, Policy
 from ..policy.lookup import (
     SYSTEM_FILES,
@@ -27,23 +29,68 @@ from ..policy.lookup import (
     system_policy_problem,
 )
 from ..policy.problems import Origin, PolicyError, Problem
+from ..policy.request import Request
+from ..shared.errors import KernelFault
+from .options import LaunchOptions
+
+
+class BadPolicy(KernelFault):
+    """A policy is missing or malformed: no cell runs until it is mended."""
+
+    code = "bad-policy"
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The policies of a kernel, and the paths that no cell may change because of them."""
+class PolicyFiles:
+    """The policies of a kernel: the chosen one, and the system's that bounds it, if there is one.
 
-    policy: Policy
+    `search` are the folders in which names are looked up.
+    """
+
+    chosen: Policy
     system: Policy | None
     search: tuple[Layer, ...]
 
     @property
-    def protected(self) -> tuple[str, ...]:
-        """Policy files and every folder in which one is looked up."""
-        loaded = [self.policy] if self.system is None else [self.policy, self.system]
+    def paths(self) -> tuple[str, ...]:
+        """What no cell may change: policy files, and every folder where one is looked up."""
+        loaded = [self.chosen] if self.system is None else [self.chosen, self.system]
         files = {source.path for policy in loaded for source in policy.sources}
         folders = {layer.folder for layer in self.search}
         return tuple(sorted({*files, *folders, *SYSTEM_FILES} - {""}))
+
+    def named(self, name: str) -> Policy:
+        """The policy of this name; raises BadPolicy."""
+        with _as_bad_policy():
+            return load_named(name, self.search, read)
+
+    def for_notebook(self, request: Request) -> tuple[PolicyFiles, tuple[Problem, ...]]:
+        """The policies after a notebook's metadata has named one, where the chosen one lets it.
+
+        Else these, and why.
+        """
+        name = None if request.table is None else request.table.policy
+        if name is None or name == self.chosen.name:
+            return self, ()
+        if not may_choose(name, self.chosen, self.system):
+            allowed = ", ".join(self.chosen.table.notebook_policies) or "none"
+            text = f"policy {name!r}: {self.chosen.file} lets notebooks choose {allowed}"
+            return self, (Problem("request.policy", text, request.origin),)
+        try:
+            return replace(self, chosen=self.named(name)), ()
+        except BadPolicy as error:
+            return self, (Problem("request.policy", str(error), request.origin),)
+
+
+def load_policies(options: LaunchOptions) -> PolicyFiles:
+    """The policies that a kernel starts with.
+
+    `options.policy_paths` (pairs of scope and file) replaces the search: the file of scope
+    `system` bounds, the last of the others is the policy.  Raises BadPolicy: a kernel whose
+    policy is missing or malformed must not run cells.
+    """
+    with _as_bad_policy():
+        return choose(options.policy or "default", paths=options.policy_paths)
 
 
 def choose(
@@ -51,12 +98,10 @@ def choose(
     *,
     paths: Sequence[tuple[str, str]] | None = None,
     system_files: Sequence[str] = SYSTEM_FILES,
-) -> Chosen:
+) -> PolicyFiles:
     """The policy `name` as Jupyter's path has it, and the system policy that bounds it.
 
-    `paths` (pairs of scope and file) replaces the search: the file of scope `system` bounds, and
-    the last of the others is the policy.  Raises PolicyError: a kernel whose policy is missing or
-    malformed must not start.
+    `paths` as in `load_policies`.  Raises PolicyError.
     """
     search = search_path()
     if paths is not None:
@@ -65,8 +110,16 @@ def choose(
         system = None if bound is None else load_file(bound, search, read)
         files = list(named.values())
         policy = load_file(files[-1], search, read) if files else load_named(name, search, read)
-        return Chosen(policy, system, search)
-    return Chosen(load_named(name, search, read), _system(system_files, search), search)
+        return PolicyFiles(policy, system, search)
+    return PolicyFiles(load_named(name, search, read), _system(system_files, search), search)
+
+
+@contextmanager
+def _as_bad_policy() -> Iterator[None]:
+    try:
+        yield
+    except PolicyError as error:
+        raise BadPolicy(str(error)) from None
 
 
 def search_path() -> tuple[Layer, ...]:
