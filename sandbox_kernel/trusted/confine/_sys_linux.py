@@ -1,0 +1,190 @@
+"""Raw Linux calls of the trusted side: namespaces, mounts, credentials, process control.
+
+Calls only; what to call when is decided elsewhere. Every failure is an OSError. The numbers are
+the kernel's: unshare(2), mount_setattr(2), open_tree(2), move_mount(2), pidfd_open(2), prctl(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REC, MS_PRIVATE, MS_SLAVE = 0x4000, 1 << 18, 1 << 19
+MNT_DETACH = 2
+
+ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC = 1, 2, 4, 8
+
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = 0o2000000
+MOVE_MOUNT_F_EMPTY_PATH = 4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOVE_MOUNT_BENEATH = 0x200
+
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2, 4, 8, 16
+
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+#: Every securebit and its lock: uid 0 brings no capability at exec, and no way back.
+SECUREBITS_ALL_LOCKED = 0xEF
+
+# From 424 on, numbers are the same on every architecture.
+_OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
+_BY_MACHINE = {
+    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "landlock": 444, "seccomp": 317},
+    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "landlock": 444, "seccomp": 277},
+}
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.mount.argtypes = [
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+]
+
+
+def _number(name: str) -> int:
+    return _BY_MACHINE[os.uname().machine][name]
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def _syscall(what: str, number: int, *arguments: int | bytes | None) -> int:
+    raw = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return _checked(_libc.syscall(ctypes.c_long(number), *raw), what)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by `flags` (unshare(2))."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter the namespace behind `fd` (setns(2))."""
+    _checked(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)), "setns")
+
+
+def clone_process(namespaces: int) -> int:
+    """Fork into new namespaces; 0 in the child.
+
+    The child must be single-threaded code that execs or exits: Python's own hooks after a fork do
+    not run in it. unshare(2) cannot do this, a second new pid namespace is refused there.
+    """
+    sigchld = 17
+    return _syscall("clone", _number("clone"), namespaces | sigchld, 0, 0, 0, 0)
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    result = _libc.mount(*encoded, ctypes.c_ulong(flags), os.fsencode(data) if data else None)
+    _checked(result, f"mount {kind or ''} {target}")
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """umount2(2); without flags it fails with EBUSY while something is open below."""
+    _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(flags)), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    """pivot_root(2)."""
+    _syscall("pivot_root", _number("pivot_root"), os.fsencode(new), os.fsencode(old))
+
+
+def open_tree(dirfd: int, path: str, *, recursive: bool) -> int:
+    """A detached copy of the mount at `path` (empty: at `dirfd` itself) as a descriptor."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
+    if not path:
+        flags |= AT_EMPTY_PATH
+    return _syscall("open_tree", _OPEN_TREE, dirfd, os.fsencode(path), flags)
+
+
+def set_mount_attributes(fd: int, path: str, attributes: int, *, recursive: bool) -> None:
+    """Switch `attributes` on for a mount (mount_setattr(2))."""
+    flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    packed = struct.pack("QQQQ", attributes, 0, 0, 0)
+    _syscall("mount_setattr", _MOUNT_SETATTR, fd, os.fsencode(path), flags, packed, len(packed))
+
+
+def move_mount(tree: int, target_fd: int, target: str = "", *, beneath: bool = False) -> None:
+    """Attach a detached tree at `target` (empty: at `target_fd` itself)."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (MOVE_MOUNT_BENEATH if beneath else 0)
+    if not target:
+        flags |= MOVE_MOUNT_T_EMPTY_PATH
+    _syscall("move_mount", _MOVE_MOUNT, tree, b"", target_fd, os.fsencode(target), flags)
+
+
+def openat2(dirfd: int, path: str, flags: int, resolve: int) -> int:
+    """openat2(2) without creation."""
+    how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, resolve)
+    return _syscall("openat2", _OPENAT2, dirfd, os.fsencode(path), how, len(how))
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    zero = ctypes.c_ulong(0)
+    _checked(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), f"prctl {option}")
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Receive `signal_number` when the parent dies (PR_SET_PDEATHSIG)."""
+    prctl(PR_SET_PDEATHSIG, signal_number)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability for good: bounding set, securebits, then the sets themselves.
+
+    Where the caller has no CAP_SETPCAP the bounding set stays; it is empty power then, because
+    no_new_privs is set before the exec.
+    """
+    for capability in range(64):
+        try:
+            prctl(PR_CAPBSET_DROP, capability)
+        except OSError:
+            break  # EINVAL: past the last one. EPERM: not ours to drop.
+    # EPERM: unprivileged, without a user namespace; there is nothing to lock.
+    with contextlib.suppress(PermissionError):
+        prctl(PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED)
+    header = struct.pack("II", 0x20080522, 0)
+    _syscall("capset", _number("capset"), header, bytes(24))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def landlock_abi() -> int:
+    """The kernel's Landlock ABI, 0 where it has none or has it switched off."""
+    try:
+        return _syscall("landlock_create_ruleset", _number("landlock"), 0, 0, 1)
+    except OSError:
+        return 0
+
+
+def seccomp_knows(action: int) -> bool:
+    """Whether the kernel has this seccomp action (SECCOMP_GET_ACTION_AVAIL)."""
+    try:
+        _syscall("seccomp", _number("seccomp"), 2, 0, struct.pack("I", action))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,261 @@
+"""The least door behind a listener: answers at once, grants nothing.
+
+`Door` is what the launcher needs of any door; a fuller one takes this one's place.
+
+- A path below the readable roots or the scratch: the call runs. That is safe because Landlock
+  decides again, in the kernel, on what is really opened.
+- Some files that libraries read and that must not come from the host: served from memory.
+- Any other path, a connection, a second process that nobody ordered: refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from . import _sys_notify as notify
+from .syscall_numbers import TABLES
+
+
+class Door(Protocol):
+    """Answers the system calls that the filter sends to the supervisor."""
+
+    def serve(self) -> bool:
+        """Answer what waits now, without blocking. False: the listener is dead for good."""
+
+
+@dataclass
+class Listener:
+    """What a door is made from."""
+
+    fd: int
+    worker_pid: int
+    machine: str
+    trees: tuple[str, ...]
+    scratch: str
+    working_directory: str
+    memory_files: Mapping[str, str] = field(default_factory=dict)
+
+
+DoorFactory = Callable[[Listener], Door]
+
+_CWD = 0xFFFFFF9C
+
+
+@dataclass(frozen=True)
+class _Path:
+    """Where a path call has its directory descriptor (None: the current one) and its path."""
+
+    directory: int | None
+    path: int
+    follows: bool = True
+
+
+def _plain(names: str, *, follows: bool = True) -> dict[str, tuple[_Path, ...]]:
+    return {name: (_Path(None, 0, follows),) for name in names.split()}
+
+
+def _at(names: str, *, follows: bool = True) -> dict[str, tuple[_Path, ...]]:
+    return {name: (_Path(0, 1, follows),) for name in names.split()}
+
+
+_READS = {
+    **_plain("open creat stat access statfs chdir getxattr listxattr"),
+    **_plain("lstat readlink lgetxattr llistxattr", follows=False),
+    **_at("openat newfstatat statx faccessat faccessat2 getxattrat listxattrat"),
+    **_at("readlinkat", follows=False),
+}
+_CHANGES = {
+    **_plain("mkdir rmdir unlink", follows=False),
+    **_plain("truncate"),
+    **_at("mkdirat unlinkat", follows=False),
+    "rename": (_Path(None, 0, False), _Path(None, 1, False)),
+    "link": (_Path(None, 0, False), _Path(None, 1, False)),
+    "symlink": (_Path(None, 1, False),),
+    "renameat": (_Path(0, 1, False), _Path(2, 3, False)),
+    "renameat2": (_Path(0, 1, False), _Path(2, 3, False)),
+    "linkat": (_Path(0, 1, False), _Path(2, 3, False)),
+    "symlinkat": (_Path(1, 2, False),),
+}
+_EMPTY_PATH, _NO_FOLLOW = 0x1000, 0x100
+#: Which argument carries AT_* flags.
+_AT_FLAGS = {"newfstatat": 3, "statx": 2, "faccessat2": 3}
+
+
+class Broker:
+    """The minimal door. `forks` is how many forks the supervisor has ordered and not yet seen."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._names = {number: name for name, number in TABLES[listener.machine].items()}
+        self._poll = select.poll()
+        self._poll.register(listener.fd, select.POLLIN)
+        self._readable = (*listener.trees, listener.scratch)
+        self._known = _ancestors((*self._readable, listener.working_directory))
+        self.forks = 0
+
+    def serve(self) -> bool:
+        """See `Door.serve`."""
+        while True:
+            events = self._poll.poll(0)
+            if not events:
+                return True
+            if events[0][1] & (select.POLLHUP | select.POLLERR):
+                return False  # All filtered processes are dead; a read would fail for ever.
+            call = notify.receive(self._listener.fd)
+            if call is None:
+                return True
+            self._answer(call)
+
+    def _answer(self, call: notify.Notification) -> None:
+        name = self._names[call.number]
+        try:
+            code = self._decide(name, call)
+        except OSError as error:
+            code = error.errno or errno.EACCES
+        if code is None:
+            notify.let_run(self._listener.fd, call.id)
+        elif code:
+            notify.refuse(self._listener.fd, call.id, code)
+
+    def _decide(self, name: str, call: notify.Notification) -> int | None:
+        """None: let it run. 0: it was answered. Else the errno."""
+        if name in ("clone", "fork", "vfork"):
+            if self.forks <= 0:
+                return errno.EPERM
+            self.forks -= 1
+            return None
+        if name in ("kill", "tgkill", "tkill"):
+            own = name != "tkill" and call.arguments[0] == self._listener.worker_pid
+            return None if own else errno.EPERM
+        if name in _READS:
+            return self._read(name, call)
+        if name in _CHANGES:
+            inside = (self._real(call, where, follows=False) for where in _CHANGES[name])
+            return None if all(_below(p, (self._listener.scratch,)) for p in inside) else _EACCES
+        if name in _ATTRIBUTES:
+            return self._set_attributes(name, call)
+        return errno.EACCES
+
+    def _read(self, name: str, call: notify.Notification) -> int | None:
+        (where,) = _READS[name]
+        flags = call.arguments[_AT_FLAGS[name]] if name in _AT_FLAGS else 0
+        text = self._text(call, where)
+        if not text and flags & _EMPTY_PATH:
+            return None  # An open descriptor: it was opened through the door.
+        if name in ("open", "openat"):
+            content = self._from_memory(self._spelled(call, where, text), call.pid)
+            if content is not None:
+                return self._serve_text(call, content)
+        real = self._real(call, where, follows=where.follows and not flags & _NO_FOLLOW)
+        if _below(real, self._readable):
+            return None
+        opens = name in ("open", "openat", "creat")
+        return None if real in self._known and not opens else _EACCES
+
+    def _from_memory(self, path: str, pid: int) -> bytes | None:
+        for spelling in ("/proc/self/", f"/proc/{self._listener.worker_pid}/"):
+            if path.startswith(spelling) and path[len(spelling) :] in ("maps", "status", "statm"):
+                with open(f"/proc/{pid}/{path[len(spelling) :]}", "rb") as file:
+                    return file.read()
+        text = self._listener.memory_files.get(path)
+        return None if text is None else text.encode("utf-8", "surrogateescape")
+
+    def _serve_text(self, call: notify.Notification, content: bytes) -> int:
+        memory = os.memfd_create("file", os.MFD_CLOEXEC)
+        try:
+            os.write(memory, content)
+            readable = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                notify.inject(self._listener.fd, call.id, readable, close_on_exec=True)
+            finally:
+                os.close(readable)
+        finally:
+            os.close(memory)
+        return 0
+
+    def _set_attributes(self, name: str, call: notify.Notification) -> int:
+        """Done here, on our own descriptor: Landlock would not look at them in the worker."""
+        where = _ATTRIBUTES[name]
+        real = self._real(call, where, follows=True)
+        if not _below(real, (self._listener.scratch,)):
+            return errno.EACCES
+        fd = os.open(real, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            here = os.readlink(f"/proc/self/fd/{fd}")
+            if not _below(here, (self._listener.scratch,)):
+                return errno.EACCES
+            if "chmod" in name:
+                os.chmod(f"/proc/self/fd/{fd}", call.arguments[where.path + 1] & 0o777)
+            else:
+                self._set_times(name, call, fd)
+        finally:
+            os.close(fd)
+        notify.answer(self._listener.fd, call.id, 0)
+        return 0
+
+    def _set_times(self, name: str, call: notify.Notification, fd: int) -> None:
+        address = call.arguments[1 if name in ("utime", "utimes") else 2]
+        times = _times(name, notify.read_memory(call.pid, address, 32)) if address else None
+        os.utime(f"/proc/self/fd/{fd}", ns=times) if times else os.utime(f"/proc/self/fd/{fd}")
+
+    def _text(self, call: notify.Notification, where: _Path) -> str:
+        path = notify.read_path(call.pid, call.arguments[where.path])
+        if not notify.still_waiting(self._listener.fd, call.id):
+            raise OSError(errno.EINTR, "the caller is gone")
+        return os.fsdecode(path)
+
+    def _spelled(self, call: notify.Notification, where: _Path, text: str) -> str:
+        if text.startswith("/"):
+            return os.path.normpath(text)
+        directory = _CWD if where.directory is None else call.arguments[where.directory] & _CWD_MASK
+        link = "cwd" if directory == _CWD else f"fd/{directory}"
+        base = os.readlink(f"/proc/{call.pid}/{link}")
+        # Not normalised: ".." after a symbolic link means its target's parent.
+        return f"{base}/{text}"
+
+    def _real(self, call: notify.Notification, where: _Path, *, follows: bool) -> str:
+        path = self._spelled(call, where, self._text(call, where))
+        if follows:
+            return os.path.realpath(path)
+        parent, base = os.path.split(path.rstrip("/") or "/")
+        return os.path.realpath(path) if base in ("", ".", "..") else _join(parent, base)
+
+
+_CWD_MASK = 0xFFFFFFFF
+_EACCES = errno.EACCES
+_ATTRIBUTES = {
+    **{name: _Path(None, 0) for name in ("chmod", "utime", "utimes")},
+    **{name: _Path(0, 1) for name in ("fchmodat", "fchmodat2", "utimensat", "futimesat")},
+}
+
+
+def _join(parent: str, base: str) -> str:
+    return os.path.join(os.path.realpath(parent), base)
+
+
+def _times(name: str, raw: bytes) -> tuple[int, int]:
+    """(access, modification) time in ns since 1970 from what the call points at."""
+    words = [int.from_bytes(raw[i : i + 8], "little", signed=True) for i in range(0, 32, 8)]
+    if name == "utime":
+        return words[0] * 10**9, words[1] * 10**9
+    unit = 1 if name == "utimensat" else 1000
+    return words[0] * 10**9 + words[1] * unit, words[2] * 10**9 + words[3] * unit
+
+
+def _below(path: str, trees: tuple[str, ...]) -> bool:
+    return any(path == tree or path.startswith(tree + "/") for tree in trees)
+
+
+def _ancestors(paths: tuple[str, ...]) -> frozenset[str]:
+    """Directories on the way to `paths`, and these: that they exist is no secret."""
+    found: set[str] = set()
+    for path in paths:
+        while path not in found:
+            found.add(path)
+            path = os.path.dirname(path)
+    return frozenset((*found, "/"))

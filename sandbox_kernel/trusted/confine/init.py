@@ -1,0 +1,211 @@
+"""PID 1 of the worker's namespaces: build the root, start the worker, reap, report.
+
+The worker never holds the channel on which this process reports. At the levels without namespaces
+the same code runs as an ordinary process that adopts orphans (PR_SET_CHILD_SUBREAPER).
+
+What it sends, one JSON object a packet:
+- `{"started": {...}}` with a pidfd of the worker; facts for the plan.
+- `{"exited": wait status}` for the worker; `{"gone": pid}` for any other child.
+- `{"failed": text, "stage": ...}` when the worker could not be started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+
+from . import _sys_linux as linux
+from . import worker_root
+from .places import SCRATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAMESPACES = (
+    linux.CLONE_NEWNS
+    | linux.CLONE_NEWPID
+    | linux.CLONE_NEWNET
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+    | linux.CLONE_NEWCGROUP
+)
+#: Descriptors of the worker after its exec: channel and seal.
+CHANNEL_FD, SEAL_FD = 3, 4
+
+
+def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool) -> int:
+    """The whole life of init. `fds`: channel, seal, out, err, status, link (to the warden).
+
+    Returns the exit code; does not return in the worker's process.
+    """
+    status = socket.socket(fileno=fds["status"])
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, _note)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    linux.die_with_parent(signal.SIGKILL)
+    if not namespaces:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    stage = "building the worker's file tree"
+    try:
+        root = None
+        if namespaces:
+            _loopback_up()
+            socket.sethostname(order["host_name"])
+            root = worker_root.build(order["tree"])
+            _hand_over(fds["link"], root.writable)
+            os.close(root.writable)
+        stage = "starting the worker's process"
+        worker = os.fork()
+        if worker == 0:
+            _become_worker(order, fds, root)
+    except OSError as error:
+        send(status, {"failed": str(error), "stage": stage, "errno": error.errno or 0})
+        return 1
+    for name in ("channel", "seal", "out", "err", "link"):
+        os.close(fds[name])
+    own_proc = root.own_proc if root else True
+    if root:
+        os.close(root.host_proc)
+    pidfd = os.pidfd_open(worker)
+    facts = {
+        "namespaces": namespaces,
+        "why": order["why"],
+        "own_proc": own_proc,
+        "scratch": order.get("scratch", SCRATCH),
+    }
+    socket.send_fds(status, [json.dumps({"started": facts}).encode()], [pidfd])
+    os.close(pidfd)
+    return _watch(status, wake, worker)
+
+
+def _note(number: int, frame: object) -> None:
+    """The wakeup descriptor carries the news; a handler must exist for it to be written."""
+
+
+def _watch(status: socket.socket, wake: int, worker: int) -> int:
+    """Reap until nobody is left or the supervisor has closed its end."""
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(status, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd != wake:
+                return 0  # The supervisor is gone or wants nothing more: all die with PID 1.
+            os.read(wake, 4096)
+        while True:
+            try:
+                pid, code = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return 0
+            if pid == 0:
+                break
+            send(status, {"exited": code} if pid == worker else {"gone": pid})
+
+
+def send(status: socket.socket, message: dict[str, Any]) -> None:
+    """One packet to the supervisor; when that is gone, so are we."""
+    try:
+        status.send(json.dumps(message).encode())
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _hand_over(link: int, fd: int) -> None:
+    with socket.socket(fileno=os.dup(link)) as channel:
+        socket.send_fds(channel, [b"root"], [fd])
+
+
+def _loopback_up() -> None:
+    """Set IFF_UP on `lo` of the new network namespace (netdevice(7))."""
+    set_flags, up = 0x8914, 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        fcntl.ioctl(probe, set_flags, struct.pack("16sH14x", b"lo", up))
+
+
+def _become_worker(
+    order: dict[str, Any], fds: dict[str, int], root: worker_root.Root | None
+) -> None:
+    """In the forked child: give up every right, then exec. Never returns."""
+    try:
+        os.setsid()
+        linux.die_with_parent(signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            if int(number) < 32:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if root:
+            worker_root.add_process_files(root)
+            _own_user_namespace(root.host_proc)
+        if order["level"] != "language-only":
+            linux.drop_capabilities()
+        _enter(order["working_directory"], order["environment"]["HOME"])
+        _place_descriptors(fds)
+        os.execve(order["argv"][0], order["argv"], order["environment"])
+    except BaseException as error:
+        with socket.socket(fileno=fds["status"]) as status:
+            code = getattr(error, "errno", 0) or 0
+            text = f"{type(error).__name__}: {error}"
+            send(status, {"failed": text, "stage": "starting the worker", "errno": code})
+        os._exit(127)
+
+
+def _enter(working_directory: str, home: str) -> None:
+    """The notebook's folder; without mounts it may be gone or closed to us."""
+    try:
+        os.chdir(working_directory)
+    except OSError:
+        os.chdir(home)
+
+
+def _own_user_namespace(host_proc: int) -> None:
+    """User namespace B: one uid and gid, and no further user namespace below it."""
+    uid, gid = os.getuid(), os.getgid()
+    linux.unshare(linux.CLONE_NEWUSER)
+    write_maps(host_proc, uid, gid)
+    # Read-only /proc/sys in a container: there the filter alone refuses unshare and clone.
+    with contextlib.suppress(OSError):
+        _write(host_proc, "sys/user/max_user_namespaces", "0")
+
+
+def write_maps(proc: int, uid: int, gid: int) -> None:
+    """Identity maps of one uid and gid for the calling process (user_namespaces(7))."""
+    _write(proc, "self/setgroups", "deny")
+    _write(proc, "self/uid_map", f"{uid} {uid} 1")
+    _write(proc, "self/gid_map", f"{gid} {gid} 1")
+
+
+def _write(directory: int, path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _place_descriptors(fds: dict[str, int]) -> None:
+    """0: nothing to read, 1 and 2: pipes, 3: channel, 4: seal; everything else closes at exec."""
+    # Away from the targets first: a source may sit on another one's target.
+    names = ("out", "err", "channel", "seal", "status")
+    away = {name: fcntl.fcntl(fds[name], fcntl.F_DUPFD_CLOEXEC, 64) for name in names}
+    fds["status"] = away["status"]
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(away["out"], 1)
+    os.dup2(away["err"], 2)
+    os.dup2(away["channel"], CHANNEL_FD)
+    os.dup2(away["seal"], SEAL_FD)
+    # Only the report of a failed exec stays, and that closes on success.
+    os.closerange(SEAL_FD + 1, away["status"])
+    os.closerange(away["status"] + 1, 1 << 20)

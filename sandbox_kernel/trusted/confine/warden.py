@@ -1,0 +1,257 @@
+"""The warden: owns user and mount namespace A, starts init per generation, opens the mount door.
+
+Exec'd by the supervisor with `python -I -S`, before anything secret is read. It never sees the
+connection file, has no network of its own use, and runs no code of a cell. Its mounts are slaves
+of the host's: what appears there later appears here. It is not landlocked: a Landlock domain may
+not mount.
+
+Commands, one JSON object a packet on descriptor 3, answered with the same `re`:
+- `plan`: once, first. How to build a worker.
+- `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
+- `grant` source, target, readonly, beneath, with an O_PATH descriptor of the source.
+- `revoke` target, detach.
+- `mounts`: what is granted now.
+- `door`: an operation of the mount door; see door_mounts.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+
+from . import _sys_linux as linux
+from . import init
+from .live_mounts import LiveMounts, MountRefused
+from .places import SCRATCH
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
+
+    from .door_mounts import DoorMounts
+
+CONTROL_FD = 3
+PACKET = 1 << 20
+
+
+class Stop(BaseException):
+    """The supervisor died (its death signal arrived)."""
+
+
+class Warden:
+    """State of the one warden process."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.plan: dict[str, Any] = {}
+        self.namespaces = False
+        self.why = ""
+        self.mounts: LiveMounts | None = None
+        self.door: DoorMounts | None = None
+        self.child = 0
+        self.scratch: str | None = None
+
+    def serve(self) -> None:
+        """Until the supervisor closes its end."""
+        while True:
+            data, fds, _, _ = socket.recv_fds(self.control, PACKET, 253)
+            if not data:
+                return
+            message = json.loads(data)
+            do = message["do"]
+            if do == "plan":
+                self._prepare(message)
+            elif do == "launch":
+                self._launch(fds)
+            else:
+                self._answer(message, fds)
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self._end_generation()
+
+    def _prepare(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        if plan["level"] in (None, "full"):
+            self.namespaces, self.why = enter_namespaces()
+
+    def _launch(self, fds: list[int]) -> None:
+        named = dict(zip(("channel", "seal", "out", "err", "status"), fds, strict=True))
+        self._end_generation()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        named["link"] = theirs.fileno()
+        order = {**self.plan, "why": self.why}
+        try:
+            if not self.namespaces:
+                order = self._without_mounts(order)
+            pid = linux.clone_process(init.NAMESPACES) if self.namespaces else os.fork()
+        except OSError as error:
+            status = socket.socket(fileno=named["status"])
+            init.send(status, {"failed": str(error), "stage": "clone", "errno": error.errno or 0})
+            named["status"] = status.detach()
+            pid = -1
+        if pid == 0:
+            self._child(order, named)
+        theirs.close()
+        for name in ("channel", "seal", "out", "err", "status"):
+            os.close(named[name])
+        if pid > 0:
+            self.child = pid
+            if self.namespaces:
+                self._adopt(ours, pid)
+        ours.close()
+
+    def _child(self, order: dict[str, Any], fds: dict[str, int]) -> None:
+        """Init's process: never returns into the warden's loop."""
+        code = 1
+        try:
+            os.close(self.control.fileno())
+            code = init.run(order, fds, namespaces=self.namespaces)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _adopt(self, link: socket.socket, pid: int) -> None:
+        """Take init's handles of the worker's root; nothing comes when building failed."""
+        data, fds, _, _ = socket.recv_fds(link, 16, 1)
+        if not data:
+            return
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        from .door_mounts import DoorMounts  # The worker's Python is starting meanwhile.
+
+        self.door = DoorMounts(os.dup(own), os.dup(namespace), os.dup(root), os.dup(fds[0]))
+        self.mounts = LiveMounts(own, namespace, root, fds[0])
+
+    def _without_mounts(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The same order with a scratch directory of the host's in place of the private one."""
+        import tempfile  # Slow to load, and needed at this level only.
+
+        self.scratch = tempfile.mkdtemp(prefix="sandbox-kernel-", dir=order["scratch_parent"])
+        for name in ("home", "tmp"):
+            os.mkdir(f"{self.scratch}/{name}", 0o700)
+        environment = {
+            name: self.scratch + value[len(SCRATCH) :]
+            if value == SCRATCH or value.startswith(SCRATCH + "/")
+            else value
+            for name, value in order["environment"].items()
+        }
+        return {**order, "environment": environment, "scratch": self.scratch}
+
+    def _end_generation(self) -> None:
+        """Kill what is left of the last worker, wait for it, remove its scratch."""
+        if self.door:
+            self.door.close()
+            self.door = None
+        if self.mounts:
+            self.mounts.close()
+            self.mounts = None
+        if self.child:
+            os.kill(self.child, signal.SIGKILL)
+            self.child = 0
+        self._reap_all()
+        if self.scratch:
+            import shutil
+
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch = None
+
+    def _reap_all(self) -> None:
+        """Init, and without namespaces the orphans that came to this subreaper."""
+        while True:
+            for child in _children():
+                os.kill(child, signal.SIGKILL)
+            try:
+                os.wait()
+            except ChildProcessError:
+                return
+
+    def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
+        given: list[int] = []
+        try:
+            if message["do"] == "door" and self.door is not None:
+                answer, given = self.door.handle(message, fds)
+            else:
+                answer = self._mount_command(message, fds)
+        except MountRefused as error:
+            answer = {"error": str(error), "errno": errno.EINVAL}
+        except OSError as error:
+            answer = {"error": str(error), "errno": error.errno or errno.EIO}
+        finally:
+            for fd in fds:
+                os.close(fd)
+        packet = json.dumps({"re": message.get("re"), **answer}).encode()
+        socket.send_fds(self.control, [packet], given)
+        for fd in given:
+            os.close(fd)
+
+    def _mount_command(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        if self.mounts is None:
+            raise MountRefused("no worker with its own mounts is running")
+        do = message["do"]
+        if do == "grant" and len(fds) == 1:
+            mount = self.mounts.grant(
+                message["source"],
+                fds[0],
+                message["target"],
+                readonly=message["readonly"],
+                beneath=message["beneath"],
+            )
+        elif do == "revoke":
+            mount = self.mounts.revoke(message["target"], detach=message["detach"])
+        elif do == "mounts":
+            return {"mounts": [vars(mount) for mount in self.mounts.mounts.values()]}
+        else:
+            raise MountRefused(f"unknown command {do!r}")
+        return {"mount": vars(mount)}
+
+
+def _children() -> list[int]:
+    """Direct children of this process (CONFIG_PROC_CHILDREN; none where that is missing)."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def enter_namespaces() -> tuple[bool, str]:
+    """Become the owner of user and mount namespace A; on failure, what the kernel said."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        init.write_maps(proc, uid, gid)
+        os.close(proc)
+        linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
+    except OSError as error:
+        return False, str(error)
+    return True, ""
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stop
+
+
+def main() -> None:
+    """Entry point of the warden's process."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    linux.die_with_parent(signal.SIGTERM)
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    warden = Warden(socket.socket(fileno=CONTROL_FD))
+    try:
+        warden.serve()
+    except (Stop, ConnectionResetError):
+        pass  # The supervisor is gone: what is left is to clean up.
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        warden.end()
