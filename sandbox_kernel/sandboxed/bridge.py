@@ -26,6 +26,9 @@ from ..shared.messages import Answer, FromSupervisor, Question
 _READ = 1 << 18
 
 
+_NO_WAIT = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+
+
 class ChannelClosed(EOFError):
     """The supervisor is gone; the worker has nothing left to do."""
 
@@ -89,12 +92,26 @@ class Link:
         self._unpacker: codec.Unpacker[FromSupervisor] = codec.Unpacker(FromSupervisor)
         self._arrived: deque[tuple[FromSupervisor, list[bytes]]] = deque()
         self._numbers = itertools.count(1)
+        #: Descriptors that came along, oldest first; whoever takes their message takes them.
+        self.descriptors: deque[int] = deque()
         #: Called by a thread other than the main one when it took in messages for others.
         self.on_foreign: Callable[[], None] = lambda: None
 
     def fileno(self) -> int:
         """Descriptor to watch for readability."""
         return self._socket.fileno()
+
+    def renew(self, sock: socket.socket) -> None:
+        """Go on with another socket, in a process that was forked and has taken over.
+
+        Nothing of the old one is left: neither half messages nor messages that came for others.
+        """
+        self._socket.close()
+        self._socket = sock
+        self._unpacker = codec.Unpacker(FromSupervisor)
+        self._arrived.clear()
+        self.descriptors.clear()
+        self._reading = threading.Lock()
 
     @property
     def lock(self) -> threading.RLock:
@@ -128,11 +145,12 @@ class Link:
     def _take_in(self) -> None:
         while True:
             try:
-                data = self._socket.recv(_READ, socket.MSG_DONTWAIT)
+                data, fds, _, _ = socket.recv_fds(self._socket, _READ, 4, _NO_WAIT)
             except BlockingIOError:
                 return
             if not data:
                 raise ChannelClosed
+            self.descriptors.extend(fds)
             self._unpacker.feed(data)
             self._arrived.extend(self._unpacker)
             if len(data) < _READ:

@@ -16,18 +16,21 @@ from typing import Any
 
 from ..shared.messages import (
     Breach,
+    CopyTaken,
     Finished,
     InputGiven,
     Ready,
     Reply,
     Request,
     Settings,
+    TakeCopy,
 )
 from . import streams
 from .bridge import ChannelClosed, Guard, Link, unread
 from .interrupts import Interrupts
 from .session import SHELL, LinkSession
 from .shell import WorkerKernel, build
+from .snapshot import Copies, loop_descriptors, renew_loop
 
 
 class Worker:
@@ -53,6 +56,7 @@ class Worker:
         self.out, self.err = out, err
         self.kernel: WorkerKernel = build(self.link, self.session, self.interrupts, self.loop)
         self.kernel.read_line = self._read_line
+        self.copies = Copies((self.link.lock, out.lock, err.lock), self._flush, self._own)
 
     def run(self) -> None:
         """Serve until the supervisor closes the channel."""
@@ -69,6 +73,14 @@ class Worker:
                 if type(error).__name__ != "LimitExceeded":
                     raise
 
+    def _flush(self) -> None:
+        self.out.flush()
+        self.err.flush()
+
+    def _own(self) -> frozenset[int]:
+        """Descriptors of the kernel's own, which a copy gives up without a word."""
+        return frozenset((1, 2, self.link.fileno(), *loop_descriptors(self.loop)))
+
     def _readable(self) -> None:
         with self.interrupts.own_code():
             try:
@@ -81,6 +93,8 @@ class Worker:
     def _start_arrived(self) -> None:
         for message, _ in self.link.take(Settings):
             self.settings = message.body
+        for message, _ in self.link.take(TakeCopy):
+            self._take_copy(message)
         for message, buffers in self.link.take(Request):
             if message.type == "is_complete_request":
                 self._answer_is_complete(message)  # It waits for no cell that came with it.
@@ -121,6 +135,23 @@ class Worker:
             self._finish(request, to, error)
             self._running = outer
             self._start_arrived()
+
+    def _take_copy(self, order: TakeCopy) -> None:
+        with socket.socket(fileno=self.link.descriptors.popleft()) as link:
+            obstacle, seconds, woken = "a request is being worked on", 0.0, None
+            if self._running is None:
+                obstacle, seconds, woken = self.copies.take(link)
+        if woken is None:
+            self.link.send(CopyTaken(order.number, obstacle, seconds))
+            return
+        # From here on this is the copy, and the process that it was forked from is dead.
+        renew_loop(self.loop, self.link.fileno())
+        self.link.renew(woken.channel)
+        self.session.pid = os.getpid()
+        self.flusher.forget()
+        self.loop.add_reader(self.link.fileno(), self._readable)
+        self.interrupts.install(self.loop)
+        self.link.send(Ready(woken.lost))
 
     def _finish(self, request: Request, to: str, error: BaseException | None) -> None:
         if error is not None and request.type.startswith("comm_"):

@@ -14,11 +14,13 @@ Rules
 | `InputWanted`      | worker     | the cell calls `input()` or `getpass()`                    |
 | `Finished`         | worker     | the request is over; nothing more will come for it         |
 | `Question`         | worker     | the cell asks what it may do, or asks for a right          |
+| `CopyTaken`        | worker     | whether a dormant copy was made, and why not               |
 | `Request`          | supervisor | a shell request to work on                                 |
 | `InputGiven`       | supervisor | the person's answer to `InputWanted`                       |
 | `Answer`           | supervisor | answer to a `Question`                                     |
 | `Breach`           | supervisor | a limit was reached: raise `LimitExceeded` in the cell     |
 | `Settings`         | supervisor | what this worker is to know about its own rights           |
+| `TakeCopy`         | supervisor | fork a dormant copy now; its socket comes along            |
 """
 
 from __future__ import annotations
@@ -60,7 +62,24 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 class Ready(_Message, frozen=True, tag="ready"):
-    """The worker is sealed and waits for requests."""
+    """The worker is sealed and waits for requests.
+
+    `lost`, from a copy that took over: what it had to give up when it was made, in words.
+    """
+
+    lost: tuple[str, ...] = ()
+
+
+class CopyTaken(_Message, frozen=True, tag="copy-taken"):
+    """Answer to the `TakeCopy` of that `number`.
+
+    `obstacle` says why there is no copy; it is empty when there is one. `seconds` is how long the
+    worker stood still for it.
+    """
+
+    number: int
+    obstacle: str = ""
+    seconds: float = 0.0
 
 
 class Output(_Message, frozen=True, tag="output"):
@@ -140,11 +159,17 @@ class Breach(_Message, frozen=True, tag="breach"):
     allowed: float = 0
 
 
+class TakeCopy(_Message, frozen=True, tag="take-copy"):
+    """Fork a dormant copy now. The copy's socket travels with this message (SCM_RIGHTS)."""
+
+    number: int
+
+
 class Settings(_Message, frozen=True, tag="settings"):
     """What the worker must know before its first cell, and whenever it changes."""
 
     body: dict[str, Any] = {}
 
 
-FromWorker = Ready | Output | Reply | InputWanted | Finished | Question
-FromSupervisor = Request | InputGiven | Answer | Breach | Settings
+FromWorker = Ready | Output | Reply | InputWanted | Finished | Question | CopyTaken
+FromSupervisor = Request | InputGiven | Answer | Breach | Settings | TakeCopy

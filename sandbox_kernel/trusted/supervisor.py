@@ -19,6 +19,7 @@ from .. import __version__
 from ..shared.codec import MessageTooBig
 from ..shared.errors import KernelFault
 from ..shared.messages import (
+    CopyTaken,
     Finished,
     FromWorker,
     InputGiven,
@@ -54,6 +55,8 @@ _FOR_WORKER = frozenset(
 )
 #: Seconds that a worker may take from its launch until it is ready for cells.
 _START_TIME = 60.0
+#: Seconds that a dormant copy may take to be ready for cells.
+_WAKE_TIME = 5.0
 #: Workers that may fail to come up in a row before cells are refused with the reason.
 _START_ATTEMPTS = 3
 
@@ -82,6 +85,8 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.watch = CellWatch(self)
+        #: Name and text of the error of a request whose worker died, while its copy wakes up.
+        self._death: tuple[str, str] | None = None
 
     async def run(self) -> None:
         """Bind, start a worker, serve until shutdown."""
@@ -256,8 +261,8 @@ class Supervisor:
         if run.finished:
             return
         run.finished = True
-        self.watch.end()
         request = run.request
+        self.watch.end(request.type)
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
         if failed and run.error is None and not run.silent:
@@ -318,7 +323,7 @@ class Supervisor:
 
     def _check_ready(self, worker: WorkerProcess) -> None:
         if worker is self.worker and not self._ready:
-            worker.kill(f"it was not ready after {_START_TIME:g} seconds")
+            worker.kill("it was not ready in time")
 
     def on_message(self, message: FromWorker, buffers: list[bytes]) -> None:
         """Called by the worker process for each message, in order."""
@@ -333,11 +338,16 @@ class Supervisor:
                 self._on_input_wanted(message)
             case Question():
                 self._control.on_question(message)
+            case CopyTaken():
+                self.watch.on_copy_taken(message)
             case Ready():
                 if not self._ready:
                     self._ready, self._failed_starts = True, 0
+                    death, self._death = self._death, None
                     if self.worker is not None:
-                        self.watch.worker_ready(self.worker)
+                        self.watch.worker_ready(self.worker, restored=death is not None)
+                    if death is not None:
+                        self._tell_death(death, self.watch.kept(message.lost))
                     if self.current is None:
                         self.channels.status("idle", self.last_parent)
                     self._next()
@@ -401,11 +411,16 @@ class Supervisor:
         if worker is not self.worker or (self._stopped is not None and self._stopped.done()):
             return
         was_ready, self._ready, self.worker = self._ready, False, None
+        death, self._death = self._death, None
         for request in self._side_requests.values():
             self.channels.reply(request, "is_complete_reply", {"status": "unknown"})
             self.channels.status("idle", request.header)
         self._side_requests.clear()
-        if not was_ready:
+        if death is not None:
+            worker.close()
+            self._tell_death(death, self.watch.lost("the copy that took over ended too"))
+        elif not was_ready:
+            worker.close()
             self._failed_starts += 1
             if self._failed_starts >= _START_ATTEMPTS:
                 self._fault = KernelFault(f"the worker ended while it started, {reason}")
@@ -413,16 +428,29 @@ class Supervisor:
                 return
         else:
             self.restarts += 1
-            self._tell_death(reason)
+            self._spawn(self._replace(worker, self.watch.worker_gone(reason)))
+            return
         self._spawn(self._start_worker())
 
-    def _tell_death(self, reason: str) -> None:
-        lost = "Its variables are gone; a fresh one takes the next cell."
-        name, text = self.watch.worker_gone(reason)
+    async def _replace(self, worker: WorkerProcess, death: tuple[str, str]) -> None:
+        """Go on with the dormant copy of a worker that has died, or with a fresh worker."""
+        generation = await self.watch.wake_copy(worker)
+        if generation is None:
+            worker.close()
+            self._tell_death(death, self.watch.lost())
+            await self._start_worker()
+            return
+        self._death = death
+        self.generation += 1
+        copy = self.worker = WorkerProcess(generation, self)
+        asyncio.get_running_loop().call_later(_WAKE_TIME, self._check_ready, copy)
+
+    def _tell_death(self, death: tuple[str, str], what_is_left: str) -> None:
+        name, text = death
         if self.current is not None:
-            self._fail(self.current, name, f"{text} {lost}")
+            self._fail(self.current, name, f"{text} {what_is_left}")
         else:
-            text = f"Between two cells: {text} {lost}\n"
+            text = f"Between two cells: {text} {what_is_left}\n"
             self.channels.publish("stream", {"name": "stderr", "text": text}, self.last_parent)
 
 

@@ -57,6 +57,14 @@ class Generation(Protocol):
     def send_signal(self, number: int) -> None:
         """Signal the worker by its pidfd; nothing happens when it has ended."""
 
+    def expect_fork(self, expected: bool) -> None:
+        """Let one fork of the worker through, or none any more."""
+
+    def adopt(
+        self, pid: int, pidfd: int, channel: socket.socket, stdout_fd: int, stderr_fd: int
+    ) -> None:
+        """The worker is dead, and its dormant copy goes on in its place, with these ends."""
+
     def close(self) -> None:
         """Release descriptors and whatever else belongs to this generation."""
 
@@ -71,7 +79,10 @@ class Owner(Protocol):
         """Called for what came through the pipe of `stdout` or `stderr`."""
 
     def on_gone(self, worker: WorkerProcess, reason: str) -> None:
-        """Called once, when the worker has ended or was ended for what it sent."""
+        """Called once, when the worker has ended or was ended for what it sent.
+
+        The owner then calls the worker's `close`, or `hand_over`.
+        """
 
 
 class WorkerProcess:
@@ -82,7 +93,7 @@ class WorkerProcess:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._unpacker: codec.Unpacker[FromWorker] = codec.Unpacker(FromWorker)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._pipes = {
             name: _Pipe(fd)
             for name, fd in (
@@ -92,6 +103,7 @@ class WorkerProcess:
         }
         self._violation: str | None = None
         self._gone = False
+        self._closed = False
         self._taking_in = False
         #: What has arrived so far: bytes through channel and pipes, and output messages.
         self.received_bytes = 0
@@ -115,11 +127,20 @@ class WorkerProcess:
 
     # -- to the worker
 
-    def send(self, message: msgspec.Struct, buffers: Sequence[bytes] = ()) -> None:
-        """Queue a message. Raises `codec.MessageTooBig`; nothing is queued then."""
+    def send(
+        self,
+        message: msgspec.Struct,
+        buffers: Sequence[bytes] = (),
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
+        """Queue a message. Raises `codec.MessageTooBig`; nothing is queued then.
+
+        `descriptors` travel with it, and are closed here once they are sent.
+        """
         if self._gone:
+            _close(descriptors)
             return
-        self._unsent.append(memoryview(codec.pack(message, buffers)))
+        self._unsent.append((memoryview(codec.pack(message, buffers)), descriptors))
         if len(self._unsent) == 1:
             self._writable()
 
@@ -136,30 +157,57 @@ class WorkerProcess:
         self._violation = self._violation or why
         self._generation.send_signal(signal.SIGKILL)
 
+    def expect_fork(self, expected: bool) -> None:
+        """Let the worker fork once, because it was ordered to, or not any more."""
+        self._generation.expect_fork(expected)
+
+    def hand_over(self) -> Generation:
+        """What is left of a worker that is gone, for its dormant copy to go on with."""
+        self._closed = True
+        return self._generation
+
     def close(self) -> None:
         """Stop watching, end the process, release its resources; `on_gone` is not called."""
+        self._stop_watching()
+        if not self._closed:
+            self._closed = True
+            self._generation.send_signal(signal.SIGKILL)
+            self._generation.close()
+
+    def _stop_watching(self) -> None:
+        if self._gone:
+            return
         self._gone = True
         for fd in (self._socket, self._generation.exit_fd):
             self._loop.remove_reader(fd)
         self._loop.remove_writer(self._socket)
         for pipe in self._pipes.values():
             self._loop.remove_reader(pipe.fd)
-        self._generation.send_signal(signal.SIGKILL)
-        self._generation.close()
+        self._drop_unsent()
+
+    def _drop_unsent(self) -> None:
+        for _, descriptors in self._unsent:
+            _close(descriptors)
+        self._unsent.clear()
 
     def _writable(self) -> None:
         try:
             while self._unsent:
-                sent = self._socket.send(self._unsent[0])
-                if sent < len(self._unsent[0]):
-                    self._unsent[0] = self._unsent[0][sent:]
+                data, descriptors = self._unsent[0]
+                if descriptors:
+                    sent = socket.send_fds(self._socket, [data], descriptors)
+                    _close(descriptors)
+                else:
+                    sent = self._socket.send(data)
+                if sent < len(data):
+                    self._unsent[0] = data[sent:], ()
                 else:
                     self._unsent.popleft()
         except BlockingIOError:
             self._loop.add_writer(self._socket, self._writable)
             return
         except OSError:
-            self._unsent.clear()  # It has ended; `_ended` comes.
+            self._drop_unsent()  # It has ended; `_ended` comes.
         self._loop.remove_writer(self._socket)
 
     # -- from the worker
@@ -221,8 +269,13 @@ class WorkerProcess:
             if text := pipe.read(1 << 24):
                 self._owner.on_text(name, text)
         reason = self._violation or how_it_ended(status)
-        self.close()
+        self._stop_watching()
         self._owner.on_gone(self, reason)
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 class _Pipe:

@@ -52,6 +52,9 @@ class Host(Protocol):
     def drop_copy(self, why: str) -> None:
         """Give the dormant copy up; nothing happens when there is none."""
 
+    def looked(self, sample: Sample) -> None:
+        """There is a new sample. Raises `MonitorFailed`."""
+
     def event(self, kind: str, body: dict[str, Any]) -> None:
         """Publish a `sandbox_event`."""
 
@@ -277,6 +280,7 @@ class Monitor:
         before, self._last = self._last, sample
         self._give_up_copy(sample)
         try:
+            self._host.looked(sample)
             self._fit_wall(sample)
         except MonitorFailed as failure:
             self._fail(failure)

@@ -70,8 +70,8 @@ def read_process(pid: int) -> Process | None:
         with open(f"/proc/{pid}/status", "rb") as file:
             status = file.read()
         numbers = stat[stat.rindex(b")") + 2 :].split()
-        if numbers[0] in (b"Z", b"X"):
-            return None
+        if numbers[0] in (b"Z", b"X") or b"\nVmSize:" not in status:
+            return None  # It is ending: its memory is gone already.
         return Process(
             pid=pid,
             parent=int(numbers[1]),

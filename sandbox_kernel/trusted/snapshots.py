@@ -1,0 +1,298 @@
+"""Dormant copies, seen from the supervisor: ordered, kept, given up, woken.
+
+After each request that may have changed variables the worker is ordered to fork a copy of itself
+(`sandboxed/snapshot.py`), if the rule below says so. When the worker dies, its copy takes over with
+all variables of before the request that killed it.
+
+What is trusted: nothing that the copy says. Its process id comes from the operating system
+(SCM_CREDENTIALS, unix(7)), and the supervisor opens a pidfd for it. That it *is* a faithful copy
+only matters to the session whose worker it was.
+
+The rule (`Rule.wants`), for the policy's mode `adaptive`; `always` heeds the last line alone, `off`
+makes no copy:
+
+| the last copy                                            | the next one                      |
+|----------------------------------------------------------|-----------------------------------|
+| cost less than the budget                                | after the next request            |
+| cost more: the fork, or the pages that had to be copied  | after `4`, then 8, 16 requests    |
+| would not fit into the memory limit beside the worker    | not now                           |
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..shared.messages import CopyTaken, TakeCopy
+from .limits.sampling import Sample, alone
+from .worker_process import WorkerProcess
+
+Mode = Literal["off", "adaptive", "always"]
+
+#: Seconds that a page fault costs which has to copy a page, for each byte (measured: 1 s a GB).
+SECONDS_A_BYTE = 1e-9
+#: Requests that are left out after a copy that was too dear; doubled each time.
+_FIRST_PAUSE, _LAST_PAUSE = 4, 16
+#: Seconds for a fresh copy to say that it sleeps, when it is needed at once.
+WAKE_SECONDS = 2.0
+#: Seconds between two exact looks at what a copy holds alone.
+LOOK_EVERY = 0.1
+_CREDENTIALS = struct.Struct("3i")
+
+
+@dataclass
+class Rule:
+    """When a copy is worth its price. Pure; `mode` and `budget` (seconds) are the policy's."""
+
+    mode: Mode = "adaptive"
+    budget: float = 0.25
+    _pause: int = 0
+    _left_out: int = 0
+
+    def wants(self, memory: float, allowed: float) -> str:
+        """Why no copy should be made now; empty when one should.
+
+        `memory` is what the worker uses and `allowed` its limit, in bytes.
+        """
+        if self.mode == "off":
+            return "the policy has snapshots off"
+        if memory > 0.9 * allowed:
+            return "there is no room for a copy within the memory limit"
+        if self._left_out > 0 and self.mode == "adaptive":
+            self._left_out -= 1
+            return f"the last copy cost more than the budget of {self.budget * 1000:.0f} ms"
+        return ""
+
+    def paid(self, seconds: float, copied: float) -> bool:
+        """What a copy cost: the fork, and bytes copied because of it. True when it was too dear."""
+        if self.mode != "adaptive":
+            return False
+        if seconds + copied * SECONDS_A_BYTE <= self.budget:
+            self._pause = 0
+            return False
+        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
+        self._left_out = self._pause
+        return True
+
+
+@dataclass
+class Copy:
+    """One copy, from the order on."""
+
+    number: int
+    link: socket.socket
+    pid: int = 0
+    pidfd: int = -1
+    taken: bool = False
+    seconds: float = 0.0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """The worker has forked it, nothing speaks against it, and it sleeps."""
+        return self.taken and self.pid > 0 and not self.gone
+
+
+@dataclass(frozen=True)
+class Woken:
+    """What the supervisor needs to go on with a copy."""
+
+    pid: int
+    pidfd: int
+    channel: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+
+
+class Snapshots:
+    """The copies of one kernel; at most one is kept."""
+
+    def __init__(self, tell: Callable[[bool, str], None]) -> None:
+        """`tell` is called when the state changes: protected or not, and why not."""
+        self.rule = Rule()
+        self.protected = False
+        self.why = "no cell has run yet"
+        self._tell = tell
+        self._copy: Copy | None = None
+        self._number = 0
+        self._last_look = 0.0
+        #: How many copies were made, and how many took over.
+        self.made = 0
+        self.woken = 0
+
+    @property
+    def copy_pid(self) -> int | None:
+        """Process id of the dormant copy, to look at."""
+        return self._copy.pid if self._copy is not None and self._copy.usable else None
+
+    def order(self, worker: WorkerProcess, memory: float, allowed: float) -> bool:
+        """A request is over: have a copy made if that is worth it. True when it was ordered.
+
+        The copy of before is of no use any more, whatever comes.
+        """
+        self._discard()
+        reason = self.rule.wants(memory, allowed)
+        if reason:
+            self._state(False, reason)
+            return False
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._number += 1
+        self._copy = Copy(self._number, ours)
+        asyncio.get_running_loop().add_reader(ours, self._heard, self._copy)
+        worker.expect_fork(True)
+        worker.send(TakeCopy(self._number), descriptors=(theirs.detach(),))
+        return True
+
+    def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> None:
+        """Called for the worker's answer to an order."""
+        worker.expect_fork(False)
+        copy = self._copy
+        if copy is None or copy.number != message.number:
+            return
+        if message.obstacle:
+            self._discard()
+            self._state(False, message.obstacle[:300])
+            return
+        copy.taken, copy.seconds = True, message.seconds
+        if copy.gone:
+            self._end(copy)
+        self._settled(copy)
+
+    def _heard(self, copy: Copy) -> None:
+        """Called when the copy says that it sleeps, or has ended."""
+        try:
+            data, ancillary, _, _ = copy.link.recvmsg(64, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        if not data or copy.pid:
+            self._end(copy)
+            return
+        for level, kind, value in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                pid, _, _ = _CREDENTIALS.unpack(value[: _CREDENTIALS.size])
+                try:
+                    copy.pidfd = os.pidfd_open(pid)
+                except OSError:
+                    break
+                copy.pid = pid
+                copy.changed.set()
+                self._settled(copy)
+                return
+        self._end(copy)
+
+    def _settled(self, copy: Copy) -> None:
+        if copy.usable and copy is self._copy:
+            self.made += 1
+            self._state(True, "")
+
+    def _end(self, copy: Copy) -> None:
+        copy.gone = True
+        copy.changed.set()
+        asyncio.get_running_loop().remove_reader(copy.link)
+        if copy is self._copy and copy.taken:  # Else the worker's answer will say why.
+            self._discard()
+            self._state(False, "the dormant copy has ended")
+
+    def discard(self, why: str) -> None:
+        """Give the copy up; nothing happens when there is none."""
+        if self._copy is not None:
+            self._discard()
+            self._state(False, why)
+
+    def _discard(self) -> None:
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            copy.gone = True
+            copy.changed.set()
+            asyncio.get_running_loop().remove_reader(copy.link)
+            copy.link.close()
+            if copy.pidfd >= 0:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(copy.pidfd, signal.SIGKILL)
+                os.close(copy.pidfd)
+
+    def looked(self, sample: Sample) -> None:
+        """Called for each sample while a request runs: a copy that has become too dear goes.
+
+        Raises `MonitorFailed`.
+        """
+        copy = self._copy
+        if copy is None or not copy.usable or self.rule.mode != "adaptive":
+            return
+        over = sample.copy * SECONDS_A_BYTE > self.rule.budget
+        if over and sample.clock - self._last_look >= LOOK_EVERY:
+            self._last_look = sample.clock
+            if self.rule.paid(copy.seconds, alone(copy.pid)):
+                self.discard("the cell rewrites more memory than the snapshot budget allows")
+
+    def request_over(self, sample: Sample) -> None:
+        """Called when a request has ended, before `order`: what did its copy cost?
+
+        Raises `MonitorFailed`.
+        """
+        copy = self._copy
+        if copy is None or not copy.usable:
+            return
+        copied = float(sample.copy)
+        if copied * SECONDS_A_BYTE > self.rule.budget:
+            copied = min(copied, alone(copy.pid))
+        self.rule.paid(copy.seconds, copied)
+
+    async def wake(self) -> Woken | None:
+        """The worker has died: wake the copy, or None when there is none that can take over."""
+        copy = self._copy
+        if copy is None or not copy.taken:
+            self._discard()
+            return None
+        if not copy.usable:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WAKE_SECONDS):
+                    await copy.changed.wait()
+        if not copy.usable or copy is not self._copy:
+            self._discard()
+            return None
+        self._copy = None
+        asyncio.get_running_loop().remove_reader(copy.link)
+        channel, its_channel = socket.socketpair()
+        out, its_out = os.pipe()
+        err, its_err = os.pipe()
+        try:
+            copy.link.sendmsg([b"wake"], [_rights(its_channel.fileno(), its_out, its_err)])
+        except OSError:
+            for fd in (out, err, copy.pidfd):
+                os.close(fd)
+            channel.close()
+            return None
+        finally:
+            copy.link.close()
+            its_channel.close()
+            os.close(its_out)
+            os.close(its_err)
+        self.woken += 1
+        return Woken(copy.pid, copy.pidfd, channel, out, err)
+
+    def close(self) -> None:
+        """The kernel ends."""
+        self._discard()
+
+    def _state(self, protected: bool, why: str) -> None:
+        if (protected, why) != (self.protected, self.why):
+            self.protected, self.why = protected, why
+            self._tell(protected, why)
+
+
+def _rights(*descriptors: int) -> tuple[int, int, array.array[int]]:
+    return socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors)
