@@ -1,0 +1,220 @@
+"""Who still holds a mount that was taken off: descriptors, working directories, mappings.
+
+After a lazy unmount a directory descriptor, an O_PATH descriptor or a working directory goes on
+reading the tree, and can make files in it. Holders are found by mount id (proc_pid_fdinfo(5)) in
+every task of every process of the worker's pid namespace, while these processes are stopped, so
+that a descriptor cannot move past the search. A descriptor that is on its way through a Unix
+socket is in nobody's table: the kernel tells how many there are (`scm_fds`), and any counts as a
+holder. The supervisor's own view of /proc is used; a pid that the worker names never is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from . import _sys_files
+
+_O_PATH = os.O_PATH
+STOP_SECONDS = 0.2
+
+
+@dataclass
+class Holders:
+    """What was found.
+
+    dangerous: processes that must end, with the reason.
+    still_open: names of regular files that stay readable through open descriptors or mappings.
+    """
+
+    dangerous: dict[int, str] = field(default_factory=dict)
+    still_open: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A line of /proc/PID/mountinfo (proc_pid_mountinfo(5))."""
+
+    mount_id: int
+    point: str
+
+
+def mounts_at(pid: int, destination: str) -> tuple[Mounted, ...]:
+    """Mounts at `destination` or below it, as process `pid` sees them."""
+    found: list[Mounted] = []
+    with open(f"/proc/{pid}/mountinfo", "rb") as lines:
+        for line in lines:
+            fields = line.split()
+            point = os.fsdecode(_unescaped(fields[4]))
+            if point == destination or point.startswith(destination + "/"):
+                found.append(Mounted(int(fields[0]), point))
+    return tuple(found)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Undo the octal escapes of mountinfo."""
+    for code, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n")):
+        text = text.replace(code, character)
+    return text.replace(b"\\134", b"\\")
+
+
+def mapped_below(pids: list[int], destination: str) -> set[str]:
+    """Files at or below `destination` that a process has mapped, by name, before the unmount."""
+    found: set[str] = set()
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/maps", "rb") as lines:
+                for line in lines:
+                    fields = line.rstrip(b"\n").split(None, 5)
+                    if len(fields) == 6:
+                        path = os.fsdecode(fields[5].removesuffix(b" (deleted)"))
+                        if path == destination or path.startswith(destination + "/"):
+                            found.add(path)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def processes(worker: int) -> list[int]:
+    """All processes of the pid namespace that `worker` is in, this process's own left out."""
+    try:
+        namespace = os.readlink(f"/proc/{worker}/ns/pid")
+    except OSError:
+        return []
+    if namespace == os.readlink("/proc/self/ns/pid"):
+        return [worker]
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
+                    found.append(int(name))
+            except OSError:
+                continue  # gone, or another user's
+    return found
+
+
+class Stopped:
+    """The given processes, stopped while this context is open and running again after it."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pidfds: dict[int, int] = {}
+        for pid in pids:
+            try:
+                self._pidfds[pid] = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+
+    def __enter__(self) -> Stopped:
+        self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline and not all(_at_rest(pid) for pid in self._pidfds):
+            os.sched_yield()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._signal(signal.SIGCONT)
+        for descriptor in self._pidfds.values():
+            os.close(descriptor)
+
+    def kill(self, pid: int) -> None:
+        """End one of them for good."""
+        descriptor = self._pidfds.get(pid)
+        if descriptor is not None:
+            _send(descriptor, signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for descriptor in self._pidfds.values():
+            _send(descriptor, number)
+
+
+def _send(descriptor: int, number: signal.Signals) -> None:
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return  # It ended by itself.
+
+
+def _at_rest(pid: int) -> bool:
+    """Whether no task of a process can run: stopped, dead, or asleep where it cannot be woken."""
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return True
+    for task in tasks:
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
+                state = file.read().rpartition(b")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state not in (b"T", b"t", b"Z", b"X", b"D"):
+            return False
+    return True
+
+
+def find(pids: list[int], mount_ids: set[int]) -> Holders:
+    """Look for holders of any of the mounts in these (stopped) processes."""
+    found = Holders()
+    for pid in pids:
+        for task in _tasks(pid):
+            _look_at_task(pid, task, mount_ids, found)
+    return found
+
+
+def _tasks(pid: int) -> Iterator[str]:
+    try:
+        yield from (f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task"))
+    except FileNotFoundError:
+        return
+
+
+def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> None:
+    if _directory_mount(f"{task}/cwd") in mount_ids:
+        found.dangerous.setdefault(pid, "its working directory")
+    if _directory_mount(f"{task}/root") in mount_ids:
+        found.dangerous.setdefault(pid, "its root directory")
+    try:
+        names = os.listdir(f"{task}/fdinfo")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for name in names:
+        try:
+            with open(f"{task}/fdinfo/{name}", "rb") as file:
+                text = file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        facts = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        if int(facts.get(b"scm_fds", b"0")) > 0:
+            found.dangerous.setdefault(pid, "a descriptor on its way through a socket")
+        if int(facts.get(b"mnt_id", b"0")) not in mount_ids:
+            continue
+        _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+
+
+def _judge_descriptor(pid: int, path: str, flags: int, found: Holders) -> None:
+    try:
+        mode = os.stat(path).st_mode
+        name = os.readlink(path)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    if flags & _O_PATH:
+        found.dangerous.setdefault(pid, "an O_PATH descriptor")
+    elif stat.S_ISREG(mode):
+        found.still_open.add(name)
+    else:
+        found.dangerous.setdefault(pid, "a directory descriptor")
+
+
+def _directory_mount(path: str) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _sys_files.mount_id(descriptor)
+    finally:
+        os.close(descriptor)

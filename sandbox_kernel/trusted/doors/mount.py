@@ -1,0 +1,325 @@
+"""The mount door: bring a live worker's mounts from what they are to what its rights say.
+
+The plan (`mount_table`) is compared with what is mounted; only the difference is carried out, by
+the warden, in the worker's mount namespace. Taking away is more than an unmount: see `holders`.
+Methods are called by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from . import holders
+from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
+from .resolve import Place, Unresolvable, open_place
+from .staged_commit import commit
+from .staged_review import Change, Deny, Mode, Refusal, Spent, StageRule, nothing_denied, review
+from .staged_tree import listings
+
+PAGE_BYTES = 4096
+STAGE_INODES = 65_536
+
+
+class Warden(Protocol):
+    """The warden as this door needs it; see confine.door_mounts for the operations."""
+
+    def door(
+        self, message: Mapping[str, object], fds: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Have one operation carried out. Raises OSError with the warden's error number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What taking places away came to.
+
+    killed: the worker, or a process of it, held a place open in a way that only its end closes;
+        the reasons.
+    still_open: regular files that stay readable through descriptors that were open before.
+    """
+
+    killed: tuple[str, ...] = ()
+    still_open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the end of a cell wrote to the host. Paths are absolute."""
+
+    changes: tuple[Change, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that reached the host."""
+        return sum(change.size for change in self.changes)
+
+
+@dataclass
+class _Present:
+    item: Item
+    upper: int = -1
+
+
+@dataclass
+class MountDoor:
+    """The door to one generation of the worker, whose process id on this host is `pid`.
+
+    staging_bytes: room for staged changes of a grant without a meter of its own.
+    """
+
+    warden: Warden
+    pid: int
+    staging_bytes: int = 1 << 30
+    spent: dict[StageRule, Spent] = field(default_factory=dict)
+    _present: dict[str, _Present] = field(default_factory=dict)
+
+    # --- changing ----------------------------------------------------------------------------
+
+    def bring(self, wanted: Iterable[Item]) -> Taken:
+        """Make the mounts be `wanted`, which lists parents before what stands in them.
+
+        Raises OSError or Unresolvable when a place cannot be mounted: what was wanted before it
+        is in place, it and what comes after is not, and nothing that was taken away came back.
+        """
+        table = {item.destination: item for item in wanted}
+        gone, swapped = [], []
+        for destination, present in self._present.items():
+            item = table.get(destination)
+            if item == present.item:
+                continue
+            if _follows(present.item, item):
+                swapped.append(destination)
+            else:
+                gone.append(destination)
+        disturbed = [
+            destination
+            for destination in self._present
+            if destination not in gone and any(destination.startswith(g + "/") for g in gone)
+        ]
+        taken = self._take_off(gone, disturbed)
+        for destination, item in table.items():
+            if destination not in self._present:
+                self._add(item)
+            elif destination in swapped:
+                assert isinstance(item, Bind)
+                self._bind(item, "swap")
+                self._present[destination].item = item
+        return taken
+
+    def take_all(self) -> Taken:
+        """Take every place away."""
+        return self.bring(())
+
+    def renew_stages(self) -> None:
+        """Mount every staged place anew, so that it shows what the host has now.
+
+        One that the worker has something open in keeps its layers: what is open stays usable.
+        """
+        for destination, present in list(self._present.items()):
+            if isinstance(present.item, Stage):
+                below = [d for d in self._present if d.startswith(destination + "/")]
+                if below:
+                    continue  # Places are mounted in it; they would be disturbed for nothing.
+                try:
+                    self._unmount(destination, detach=False)
+                except OSError as error:
+                    if error.errno != errno.EBUSY:
+                        raise
+                    continue
+                self._add(present.item)
+
+    def close(self) -> None:
+        """The worker is dead: forget everything. Staged changes are dropped."""
+        for present in self._present.values():
+            if present.upper >= 0:
+                os.close(present.upper)
+        self._present.clear()
+
+    # --- staged places -----------------------------------------------------------------------
+
+    def commit(self, deny: Deny = nothing_denied) -> Committed:
+        """Review and commit what the cell changed in its staged places.
+
+        deny: called with absolute real paths.
+        """
+        done: list[Change] = []
+        refused: list[Refusal] = []
+        for destination, present in self._present.items():
+            if isinstance(present.item, Stage):
+                outcome = self._commit_one(present.item, present.upper, deny)
+                done += [replace(c, path=f"{destination}/{c.path}") for c in outcome.changes]
+                refused += [replace(r, path=f"{destination}/{r.path}") for r in outcome.refused]
+        return Committed(tuple(done), tuple(refused))
+
+    def _commit_one(self, stage: Stage, upper: int, deny: Deny) -> Committed:
+        if not _anything(upper):
+            return Committed()
+        place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
+        try:
+            path_only = open_place(place)
+        except Unresolvable as problem:
+            return Committed((), (Refusal("", problem.code, problem.reason),))
+        try:
+            lower = os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_DIRECTORY)
+        finally:
+            os.close(path_only)
+        try:
+            below, above = listings(upper, lower)
+            outcome = review(
+                below,
+                above,
+                stage.rules,
+                deny=lambda path: deny(f"{stage.destination}/{path}"),
+                spent=self.spent,
+            )
+            written = commit(outcome.changes, upper, lower)
+        except Unresolvable as problem:
+            return Committed((), (Refusal(problem.path, problem.code, problem.reason),))
+        finally:
+            os.close(lower)
+        self.spent.update(outcome.spent)
+        return Committed(written.committed, outcome.refused + written.refused)
+
+    # --- one item ----------------------------------------------------------------------------
+
+    def _add(self, item: Item) -> None:
+        upper = -1
+        if isinstance(item, Bind):
+            self._bind(item, "bind")
+        elif isinstance(item, Skeleton):
+            self.warden.door({"op": "skeleton", "target": item.destination})
+        elif isinstance(item, Folder):
+            self.warden.door({"op": "folder", "target": item.destination})
+        elif isinstance(item, Link):
+            message = {"op": "link", "target": item.destination, "text": item.target}
+            if not self.warden.door(message)[0]["made"]:
+                return  # Something that leads there already stands in the way.
+        else:
+            upper = self._stage(item)
+        self._present[item.destination] = _Present(item, upper)
+
+    def _bind(self, item: Bind, operation: str) -> None:
+        kind = "directory" if item.directory else "file"
+        place = Place(item.source, item.source, kind, item.device, item.inode)  # type: ignore[arg-type]
+        witness = open_place(place)
+        try:
+            self.warden.door(
+                {
+                    "op": operation,
+                    "target": item.destination,
+                    "source": item.source,
+                    "readonly": not item.writable,
+                },
+                (witness,),
+            )
+        finally:
+            os.close(witness)
+
+    def _stage(self, stage: Stage) -> int:
+        place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
+        opened = [open_place(place)]
+        try:
+            for seed in stage.seeds:
+                opened.append(_open_seed(seed))
+            message = {
+                "op": "stage",
+                "target": stage.destination,
+                "source": stage.destination,
+                "visible": stage.visible,
+                "masks": stage.masks,
+                "points": stage.points,
+                "seeds": [seed.path for seed in stage.seeds],
+                "bytes": self._room(stage, opened),
+                "inodes": STAGE_INODES,
+            }
+            _, (upper,) = self.warden.door(message, opened)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+        return upper
+
+    def _room(self, stage: Stage, opened: list[int]) -> int:
+        """Bytes of the layers: what may still be written, and copies of what may be changed."""
+        room = sum(os.fstat(descriptor).st_size for descriptor in opened[1:])
+        for rule in stage.rules:
+            if rule.max_bytes is None or rule.mode in (Mode.APPEND, Mode.WRITE):
+                room += self.staging_bytes
+            if rule.max_bytes is not None:
+                used = self.spent.get(rule, Spent()).bytes
+                room += max(rule.max_bytes - used, 0)
+        return max(-(-room // PAGE_BYTES), 1) * PAGE_BYTES
+
+    # --- taking off --------------------------------------------------------------------------
+
+    def _take_off(self, gone: list[str], disturbed: list[str]) -> Taken:
+        ids: set[int] = set()
+        mapped: set[str] = set()
+        for destination in sorted(gone + disturbed, key=len, reverse=True):
+            item = self._present[destination].item
+            if isinstance(item, (Folder, Link)):
+                self.warden.door({"op": "remove", "target": destination})
+                del self._present[destination]
+                continue
+            try:
+                self._unmount(destination, detach=False)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                if destination in gone and not isinstance(item, Skeleton):
+                    ids |= {m.mount_id for m in holders.mounts_at(self.pid, destination)}
+                    pids = holders.processes(self.pid)
+                    mapped |= holders.mapped_below(pids, destination)
+                self._unmount(destination, detach=True)
+        if not ids:
+            return Taken()
+        return self._deal_with_holders(ids, mapped)
+
+    def _deal_with_holders(self, ids: set[int], mapped: set[str]) -> Taken:
+        pids = holders.processes(self.pid)
+        with holders.Stopped(pids) as stopped:
+            found = holders.find(pids, ids)
+            for pid in found.dangerous:
+                stopped.kill(pid)
+        return Taken(
+            tuple(sorted(set(found.dangerous.values()))),
+            tuple(sorted(found.still_open | mapped)),
+        )
+
+    def _unmount(self, destination: str, *, detach: bool) -> None:
+        self.warden.door({"op": "unmount", "target": destination, "detach": detach})
+        present = self._present.pop(destination)
+        if present.upper >= 0:
+            os.close(present.upper)
+
+
+def _follows(old: Item, new: Item | None) -> bool:
+    """Whether `new` is the same grant of a single file, whose name leads to another file now."""
+    return (
+        isinstance(old, Bind)
+        and isinstance(new, Bind)
+        and not old.directory
+        and not new.directory
+        and old.writable == new.writable
+    )
+
+
+def _open_seed(seed: Seed) -> int:
+    path_only = open_place(Place(seed.source, seed.source, "file", seed.device, seed.inode))
+    try:
+        return os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(path_only)
+
+
+def _anything(directory: int) -> bool:
+    # A fresh descriptor: reading a directory moves the offset of the one that is read.
+    again = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    with os.scandir(again) as entries:
+        found = next(entries, None) is not None
+    os.close(again)
+    return found

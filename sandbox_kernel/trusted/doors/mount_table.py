@@ -1,0 +1,432 @@
+"""Which mounts a set of file rights means: the plan of the mount door. Pure but for `Host`.
+
+The worker sees each granted place at its own absolute path. The plan is a table of items, each
+with its destination; the door compares the wanted table with what is there and changes the
+difference. What becomes of a right:
+
+| right                                            | items                                        |
+|--------------------------------------------------|----------------------------------------------|
+| read, directory                                  | read-only bind                               |
+| read, directory with a deny inside               | a read-only skeleton that binds the rest     |
+| read, file                                       | read-only bind, mounted anew when replaced   |
+| write, directory, nothing carved out             | live read-write bind                         |
+| write, directory, protected files directly in it | the same, and a read-only bind on each       |
+| create, append; any meter; any other carving;    | an overlay whose upper side is reviewed      |
+|   single writable files; what does not exist yet |   and committed when the cell ends           |
+
+A place that is spelled through symbolic links appears at its real path, and the link beside it.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...policy.kinds.files import FileEntry
+from ...policy.kinds.paths import PathPattern, is_below
+from .resolve import Place
+from .staged_review import Mode, StageRule
+
+MOST_SKELETON_ITEMS = 20_000
+
+
+class TooMany(Exception):
+    """A deny makes a skeleton with more entries than can be mounted one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A right and one place that it leads to. `name` is what reports call it."""
+
+    entry: FileEntry
+    place: Place
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a host directory."""
+
+    name: str
+    kind: str  # "file", "directory", "link" or "other"
+    device: int
+    inode: int
+    target: str = ""
+
+
+class Host(Protocol):
+    """What the plan asks of the file system."""
+
+    def entries(self, directory: str) -> Iterable[Listed]:
+        """The entries of a directory, by real path; empty when it cannot be read."""
+
+    def look(self, path: str) -> Place | None:
+        """The file or directory at a real path; None for nothing or anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A place of the host, mounted at `destination`. `source` is its real path."""
+
+    destination: str
+    source: str
+    device: int
+    inode: int
+    directory: bool
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A read-only directory of our own, in which other items stand."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory inside a skeleton."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link of our own."""
+
+    destination: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A file that is copied into a staged place of which nothing else is visible."""
+
+    path: str
+    source: str
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A staged place.
+
+    destination: real path of a directory on the host, and where it appears.
+    device, inode: of that directory.
+    visible: the worker sees what is in it (else only `seeds`).
+    rules: grants, paths relative to `destination`.
+    masks: relative paths that stay closed, with True for directories.
+    points: relative paths that other items are mounted on, with True for directories.
+    """
+
+    destination: str
+    device: int
+    inode: int
+    visible: bool
+    rules: tuple[StageRule, ...]
+    masks: tuple[tuple[str, bool], ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    points: tuple[tuple[str, bool], ...] = ()
+
+
+Item = Bind | Skeleton | Folder | Link | Stage
+Closed = Callable[[str], PathPattern | None]
+
+
+def plan(granted: Iterable[Granted], host: Host) -> tuple[Item, ...]:
+    """The table for these rights, parents before what stands in them.
+
+    Raises TooMany.
+    """
+    return _Plan(tuple(granted), host).items()
+
+
+class _Plan:
+    def __init__(self, granted: tuple[Granted, ...], host: Host) -> None:
+        self.host = host
+        denies = {d for g in granted for d in g.entry.deny}
+        protected = {r for g in granted for r in g.entry.read_only}
+        self.deny = tuple(sorted(denies))
+        self.read_only = tuple(sorted(protected))
+        self.granted = tuple(g for g in granted if self.closed(g.place.real) is None)
+        self.live: list[Granted] = []
+        self.read: list[Granted] = []
+        self.staged: list[Granted] = []
+        for g in self.granted:
+            self._sort(g)
+
+    def closed(self, real: str) -> PathPattern | None:
+        """The deny that closes a path, whichever line it stands in: a deny wins over all."""
+        return next((d for d in self.deny if d.covers_any_spelling(real)), None)
+
+    def protects(self, real: str) -> PathPattern | None:
+        return next((r for r in self.read_only if r.covers_any_spelling(real)), None)
+
+    def _sort(self, g: Granted) -> None:
+        mode = g.entry.mode
+        if mode == "read" or self.protects(g.place.real) is not None:
+            if g.place.kind != "missing":
+                self.read.append(g)
+            return
+        metered = g.entry.max_bytes is not None or g.entry.max_count is not None
+        plain = mode == "write" and not metered and g.place.kind == "directory"
+        if plain and not self._carved(g.place.real) and self._guards(g.place.real) is not None:
+            self.live.append(g)
+        else:
+            self.staged.append(g)
+
+    def _carved(self, directory: str) -> bool:
+        return any(_touches(d, directory) for d in self.deny)
+
+    def _guards(self, directory: str) -> tuple[Place, ...] | None:
+        """The protected files directly in a directory; None when one cannot be kept by a mount.
+
+        A mount point cannot be renamed, but a directory above it can: then the protected name
+        could be made anew. One that does not exist yet could be made.
+        """
+        found: list[Place] = []
+        for pattern in self.read_only:
+            if not _touches(pattern, directory):
+                continue
+            if pattern.is_glob or os.path.dirname(pattern.real) != directory:
+                return None
+            place = self.host.look(pattern.real)
+            if place is None or place.kind != "file":
+                return None
+            found.append(place)
+        return tuple(found)
+
+    # --- items -----------------------------------------------------------------------------
+
+    def items(self) -> tuple[Item, ...]:
+        stages = self._stages()
+        made: list[Item] = [*stages]
+        for g in self.live:
+            if not any(h is not g and _covers(h, g.place.real) for h in self.live):
+                made.append(_bind(g.place, writable=True))
+                made += [_bind(p) for p in self._guards(g.place.real) or ()]
+        for g in self.read:
+            if not self._seen_otherwise(g, stages):
+                made += self._read_items(g.place)
+        made += self._links()
+        unique = {item.destination: item for item in reversed(made)}
+        ordered = sorted(unique.values(), key=lambda item: item.destination.split("/"))
+        return tuple(self._with_points(ordered))
+
+    def _seen_otherwise(self, g: Granted, stages: list[Stage]) -> bool:
+        real = g.place.real
+        if any(stage.visible and is_below(real, stage.destination) for stage in stages):
+            return self.protects(real) is None or g.place.kind == "directory"
+        if any(_covers(h, real) for h in self.live):
+            return True
+        # The same place twice: the first stands for both.
+        earlier = self.read[: next(i for i, h in enumerate(self.read) if h is g)]
+        return any(h.place.real == real for h in earlier) or any(
+            h.place.real != real and _covers(h, real) for h in self.read
+        )
+
+    def _read_items(self, place: Place) -> Iterator[Item]:
+        if place.kind == "directory" and self._carved(place.real):
+            yield from self._skeleton(place.real)
+        else:
+            yield _bind(place)
+
+    def _skeleton(self, top: str) -> Iterator[Item]:
+        yield Skeleton(top)
+        todo = [top]
+        count = 0
+        while todo:
+            directory = todo.pop()
+            for entry in self.host.entries(directory):
+                path = os.path.join(directory, entry.name)
+                if self.closed(path) is not None:
+                    continue
+                count += 1
+                if count > MOST_SKELETON_ITEMS:
+                    raise TooMany(
+                        f"{top}: the deny lines leave more than {MOST_SKELETON_ITEMS} entries to"
+                        " mount one by one; move what is denied into a folder of its own"
+                    )
+                if entry.kind == "link":
+                    yield Link(path, entry.target)
+                elif entry.kind == "directory" and self._carved(path):
+                    yield Folder(path)
+                    todo.append(path)
+                elif entry.kind in ("file", "directory"):
+                    directory_entry = entry.kind == "directory"
+                    yield Bind(path, path, entry.device, entry.inode, directory_entry)
+
+    def _links(self) -> Iterator[Link]:
+        for g in self.granted:
+            spelled, real = g.place.spelled, g.place.real
+            if spelled == real:
+                continue
+            # The first component that differs is the link; below it both paths run alike.
+            done = ""
+            for part in spelled.strip("/").split("/"):
+                done = f"{done}/{part}"
+                target = os.path.realpath(done)
+                if target != done:
+                    if not any(_covers(h, os.path.dirname(done)) for h in self.granted):
+                        yield Link(done, target)
+                    break
+
+    # --- staged places ---------------------------------------------------------------------
+
+    def _stages(self) -> list[Stage]:
+        groups: dict[str, list[Granted]] = {}
+        for g in self.staged:
+            if not any(_covers(h, g.place.real) for h in self.live):
+                groups.setdefault(self._stage_place(g.place), []).append(g)
+        for inner in sorted(groups, key=len, reverse=True):
+            outer = next(
+                (p for p in groups if p != inner and is_below(inner, p) and self._visible(p)), None
+            )
+            if outer is not None:
+                groups[outer] += groups.pop(inner)
+        return [stage for place, gs in groups.items() if (stage := self._stage(place, gs))]
+
+    def _stage_place(self, place: Place) -> str:
+        if place.kind == "directory":
+            return place.real
+        directory = os.path.dirname(place.real)
+        while directory != "/" and self.host.look(directory) is None:
+            directory = os.path.dirname(directory)
+        return directory
+
+    def _visible(self, directory: str) -> bool:
+        return any(_covers(g, directory) for g in self.granted)
+
+    def _stage(self, directory: str, gs: list[Granted]) -> Stage | None:
+        place = self.host.look(directory)
+        if place is None or place.kind != "directory":
+            return None
+        visible = self._visible(directory)
+        rules = tuple(
+            StageRule(
+                _relative(g.place.real, directory),
+                g.place.kind != "file",
+                Mode(g.entry.mode),
+                g.entry.max_bytes,
+                g.entry.max_count,
+                g.name,
+            )
+            for g in sorted(gs, key=lambda g: g.place.real)
+        )
+        seeds = (
+            ()
+            if visible
+            else tuple(
+                Seed(
+                    _relative(g.place.real, directory), g.place.real, g.place.device, g.place.inode
+                )
+                for g in gs
+                if g.place.kind == "file"
+            )
+        )
+        masks = tuple(sorted(self._masks(directory))) if visible else ()
+        return Stage(directory, place.device, place.inode, visible, rules, masks, seeds)
+
+    def _masks(self, directory: str) -> Iterator[tuple[str, bool]]:
+        """What is closed inside a visible staged place: every name that a deny says, and what its
+        patterns match now."""
+        todo: list[str] = []
+        for pattern in self.deny:
+            if not _touches(pattern, directory):
+                continue
+            if pattern.is_glob:
+                todo = [directory]
+                continue
+            for path in {pattern.real, pattern.path}:
+                if path != directory and is_below(path, directory):
+                    parent = self.host.look(os.path.dirname(path))
+                    found = self.host.look(path)
+                    if parent is not None and parent.kind == "directory":
+                        kind = None if found is None else found.kind
+                        yield _relative(path, directory), kind == "directory"
+        count = 0
+        while todo:
+            here = todo.pop()
+            for entry in self.host.entries(here):
+                path = os.path.join(here, entry.name)
+                count += 1
+                if count > MOST_SKELETON_ITEMS:
+                    raise TooMany(
+                        f"{directory}: a deny pattern has more than {MOST_SKELETON_ITEMS} entries"
+                        " to look at"
+                    )
+                if self.closed(path) is not None:
+                    yield _relative(path, directory), entry.kind == "directory"
+                elif entry.kind == "directory":
+                    todo.append(path)
+
+    @staticmethod
+    def _with_points(items: list[Item]) -> Iterator[Item]:
+        """Give each staged place without a visible lower side the mount points inside it."""
+        for item in items:
+            if not isinstance(item, Stage) or item.visible:
+                yield item
+                continue
+            inside = [
+                (_relative(other.destination, item.destination), _is_directory(other))
+                for other in items
+                if other is not item
+                and not isinstance(other, Link)
+                and is_below(other.destination, item.destination)
+            ]
+            yield Stage(
+                item.destination,
+                item.device,
+                item.inode,
+                item.visible,
+                item.rules,
+                item.masks,
+                item.seeds,
+                tuple(sorted(inside)),
+            )
+
+
+def _is_directory(item: Item) -> bool:
+    return item.directory if isinstance(item, Bind) else True
+
+
+def _bind(place: Place, *, writable: bool = False) -> Bind:
+    directory = place.kind == "directory"
+    return Bind(place.real, place.real, place.device, place.inode, directory, writable)
+
+
+def _covers(g: Granted, real: str) -> bool:
+    """Whether a grant of a directory shows `real`."""
+    return g.place.kind == "directory" and is_below(real, g.place.real)
+
+
+def _touches(pattern: PathPattern, directory: str) -> bool:
+    """Whether a pattern may cover something in or below a directory."""
+    for path in (pattern.fixed_prefix, pattern.path if not pattern.is_glob else ""):
+        if path and is_below(path, directory):
+            return True
+    return pattern.is_glob and is_below(directory, pattern.fixed_prefix)
+
+
+def _relative(path: str, directory: str) -> str:
+    return "" if path == directory else path[len(directory.rstrip("/")) + 1 :]
+
+
+def writable_points(places: Iterable[Place], host: Host) -> tuple[str, ...]:
+    """Directories at which these places may ever be mounted writable, for the seal's Landlock.
+
+    A file's own directory counts: single writable files are staged there.
+    """
+    found: set[str] = set()
+    for place in places:
+        if place.kind == "directory":
+            found.add(place.real)
+        directory = os.path.dirname(place.real)
+        while directory != "/" and host.look(directory) is None:
+            directory = os.path.dirname(directory)
+        if place.kind != "directory":
+            found.add(directory)
+    return tuple(sorted(found))

@@ -1,0 +1,89 @@
+"""From file rights to the places that they lead to just now, and the host as the plan sees it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...policy.kinds.files import FileEntry
+from .mount_table import Granted, Listed
+from .resolve import Place, Unresolvable, expand, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """Places that can be granted, and rights that lead nowhere, each with the reason."""
+
+    granted: tuple[Granted, ...]
+    problems: tuple[tuple[FileEntry, Unresolvable], ...] = ()
+
+
+def survey(entries: Iterable[tuple[FileEntry, str]]) -> Surveyed:
+    """Resolve each right. The text beside it names it in reports.
+
+    A pattern gives every place that it matches now; a right whose path cannot be granted (a
+    device, a loop of links) is listed as a problem and the rest goes on.
+    """
+    granted: list[Granted] = []
+    problems: list[tuple[FileEntry, Unresolvable]] = []
+    for entry, name in entries:
+        pattern = entry.place
+        try:
+            if pattern.is_glob:
+                places = expand(pattern.path, "/")
+            else:
+                places = (resolve(unescaped(pattern.path), "/"),)
+        except Unresolvable as problem:
+            problems.append((entry, problem))
+            continue
+        granted += [Granted(entry, p, name) for p in places if entry.includes(p.real)]
+    return Surveyed(tuple(granted), tuple(problems))
+
+
+def unescaped(pattern: str) -> str:
+    """A pattern without live wildcards as the path that it means."""
+    for mark in "*?[":
+        pattern = pattern.replace(f"[{mark}]", mark)
+    return pattern
+
+
+class LiveHost:
+    """The real file system, looked at without following links."""
+
+    def entries(self, directory: str) -> Iterable[Listed]:
+        """See mount_table.Host."""
+        try:
+            with os.scandir(directory) as found:
+                names = sorted(entry.name for entry in found)
+        except OSError:
+            return ()
+        return [listed for name in names if (listed := _listed(directory, name)) is not None]
+
+    def look(self, path: str) -> Place | None:
+        """See mount_table.Host."""
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            return Place(path, path, "directory", found.st_dev, found.st_ino)
+        if stat.S_ISREG(found.st_mode):
+            return Place(path, path, "file", found.st_dev, found.st_ino)
+        return None
+
+
+def _listed(directory: str, name: str) -> Listed | None:
+    path = os.path.join(directory, name)
+    try:
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            return Listed(name, "link", found.st_dev, found.st_ino, os.readlink(path))
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        return Listed(name, "directory", found.st_dev, found.st_ino)
+    if stat.S_ISREG(found.st_mode):
+        return Listed(name, "file", found.st_dev, found.st_ino)
+    return Listed(name, "other", found.st_dev, found.st_ino)
