@@ -8,52 +8,78 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
 from ..shared.errors import KernelFault
 from .options import LaunchOptions
 
 if TYPE_CHECKING:
-    from .confine.launch import Warden
+    from .confine.launch import Generation, Warden
+    from .connection import Connection
+    from .session_rights import SessionRights
+    from .supervisor import Launch
 
 
 def run_kernel(connection_file: str, options: LaunchOptions) -> int:
     """Start the worker's side, then the kernel's; returns the exit code.
 
-    A `KernelFault` before the channels exist has nowhere to go but the server's log: it is printed
-    there and the exit code is 1. Later ones are told in answer to each cell.
+    A broken connection file has nowhere to be told but the server's log: it is printed there and
+    the exit code is 1. What is wrong with the policy or the walls is told in answer to each cell.
     """
     logging.basicConfig(format="sandbox-kernel: %(message)s", level=logging.WARNING)
+    warden: Warden | None = None
+    session: SessionRights | None = None
+    fault: KernelFault | None = None
     try:
-        warden = _start_warden(options)
-        try:
-            # Only now: see the module `sandbox_kernel.__main__`.
-            from .connection import read_connection
+        session, warden = _start_warden(options)
+    except KernelFault as error:
+        fault = error
+        print(f"sandbox-kernel: {error}", file=sys.stderr)
+    try:
+        # Only now: see the module `sandbox_kernel.__main__`.
+        from .connection import read_connection
 
-            connection = read_connection(connection_file)
-            return asyncio.run(_serve(connection_file, warden, options, connection))
-        finally:
-            warden.close()
-    except KernelFault as fault:
-        print(f"sandbox-kernel cannot start: {fault}", file=sys.stderr)
+        connection = read_connection(connection_file)
+        if session is not None:
+            ports = frozenset(connection.ports.values())
+            session.move(replace(session.places, closed_ports=ports))
+        return asyncio.run(_serve(connection, _launcher(warden, fault), session))
+    except KernelFault as error:
+        print(f"sandbox-kernel cannot start: {error}", file=sys.stderr)
         return 1
+    finally:
+        if warden is not None:
+            warden.close()
 
 
-def _start_warden(options: LaunchOptions) -> Warden:
-    from .confine import launch
+def _start_warden(options: LaunchOptions) -> tuple[SessionRights, Warden]:
+    from .confine.launch import Warden
+    from .session_start import session_rights, worker_spec
 
-    return launch.Warden.start(launch.default_spec(level=options.level, directory=os.getcwd()))
+    session = session_rights(options)
+    return session, Warden.start(worker_spec(session, options))
 
 
-async def _serve(
-    connection_file: str, warden: Warden, options: LaunchOptions, connection: object
-) -> int:
+def _launcher(warden: Warden | None, fault: KernelFault | None) -> Launch:
+    async def launch() -> Generation:
+        assert warden is not None
+        generation = warden.launch()
+        await generation.sealed()
+        return generation
+
+    async def refuse() -> NoReturn:
+        assert fault is not None
+        raise fault
+
+    return refuse if warden is None else launch
+
+
+async def _serve(connection: Connection, launch: Launch, session: SessionRights | None) -> int:
     from .channels import Channels
-    from .connection import Connection
     from .supervisor import Supervisor
 
-    assert isinstance(connection, Connection)
-    supervisor = Supervisor(Channels(connection), warden.launch)
+    supervisor = Supervisor(Channels(connection), launch, session)
     with _end_with_parent(supervisor.stop):
         await supervisor.run()
     return 0

@@ -35,6 +35,7 @@ from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
 from .output_gate import DisplayRules, OutputCaps, OutputGate
+from .session_rights import SessionRights
 from .worker_process import Generation, WorkerProcess
 
 _log = logging.getLogger(__name__)
@@ -66,8 +67,12 @@ Launch = Callable[[], Awaitable[Generation]]
 class Supervisor:
     """One kernel. `run` returns when a client has asked for shutdown."""
 
-    def __init__(self, channels: Channels, launch: Launch) -> None:
+    def __init__(
+        self, channels: Channels, launch: Launch, session: SessionRights | None = None
+    ) -> None:
+        """`launch` gives a sealed worker; `session` is None when the policy cannot be used."""
         self.channels = channels
+        self.session = session
         self.gate = OutputGate(DisplayRules())
         self.worker: WorkerProcess | None = None
         self.current: CellRun | None = None

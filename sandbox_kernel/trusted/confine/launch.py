@@ -254,6 +254,26 @@ class Generation:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
+    def expect_fork(self, expected: bool) -> None:
+        """Let one fork of the worker through, because the supervisor ordered it, or none."""
+        if self.door is not None:
+            self.door.forks = 1 if expected else 0
+
+    def adopt(
+        self, pid: int, pidfd: int, channel: socket.socket, stdout_fd: int, stderr_fd: int
+    ) -> None:
+        """The worker is dead, and a copy that it left goes on in its place, with these ends.
+
+        Namespaces, scratch, door and the init that reports its death are those of the dead one.
+        """
+        self.channel.close()
+        for fd in (self.pidfd, self.stdout_fd, self.stderr_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.pid, self.pidfd, self.channel = pid, pidfd, channel
+        self.stdout_fd, self.stderr_fd = stdout_fd, stderr_fd
+        self._exit = None
+
     async def sealed(self) -> None:
         """Drive the worker to the state in which it may run cells.
 

@@ -1,0 +1,201 @@
+"""The rights of one kernel's notebook over time: what was asked, said yes to, and taken back.
+
+`policy.resolve` computes what follows from all of it; here is the state that it is computed from.
+Nothing here opens or closes anything: the supervisor compares the rights before and after a change
+and has the doors follow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..policy import Grant, Origin, Places, Request, Right, Rights, parse_request, resolve
+from ..policy.entries import entries, meet
+from ..policy.resolve import YesFrom, written
+from ..policy.rights import KIND_OF, Entry
+from ..shared.errors import Denied
+from .policy_files import PolicyFiles
+
+NOTEBOOK = "the notebook's metadata"
+
+
+class NoSuchGrant(Denied):
+    """There is nothing to revoke or to narrow under that id or by those words."""
+
+    code = "no-such-grant"
+
+
+class SessionRights:
+    """The rights of one kernel. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        policies: PolicyFiles,
+        places: Places,
+        request: Request,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.policies = policies
+        self.places = places
+        self.request = request
+        self.grants: dict[str, Grant] = {}
+        self._withdrawn: list[Entry] = []
+        self._clock = clock
+        self._numbers = itertools.count(1)
+        self._kept: Rights | None = None
+
+    @property
+    def rights(self) -> Rights:
+        """What holds now, outside of any cell's own narrowing."""
+        kept = self._kept
+        if kept is None or (kept.next_expiry or self._clock() + 1) <= self._clock():
+            kept = self._kept = self._resolved(None)
+        return kept
+
+    def for_cell(self, metadata: object) -> Rights:
+        """What holds in a cell with this `metadata.sandbox`; it narrows and never adds."""
+        if metadata is None:
+            return self.rights
+        return self._resolved(parse_request(metadata, Origin("the cell's metadata")))
+
+    def _resolved(self, cell: Request | None) -> Rights:
+        rights = resolve(
+            self.policies.chosen,
+            self.places,
+            now=self._clock(),
+            system=self.policies.system,
+            request=self.request,
+            grants=tuple(self.grants.values()),
+            cell=cell,
+        )
+        if self._withdrawn:
+            kept = tuple(r for r in rights.rights if r.grant_id or not self._is_withdrawn(r))
+            rights = replace(rights, rights=kept)
+        return rights
+
+    def _is_withdrawn(self, right: Right) -> bool:
+        return any(meet(right.entry, entry) == right.entry for entry in self._withdrawn)
+
+    def _changed(self) -> None:
+        self._kept = None
+
+    def set_request(self, metadata: object) -> bool:
+        """The notebook was saved with these wishes; True when they differ from before."""
+        request = parse_request(metadata, Origin(NOTEBOOK))
+        if request == self.request:
+            return False
+        self.request = request
+        self._changed()
+        return True
+
+    def move(self, places: Places) -> None:
+        """The notebook lies somewhere else now."""
+        self.places = places
+        self._changed()
+
+    def would(self, grant: Grant) -> tuple[Right, ...]:
+        """The rights that a grant would add, without adding it."""
+        before = {(r.entry, r.rule) for r in self.rights.rights}
+        self.grants[grant.id] = grant
+        try:
+            after = self._resolved(None)
+        finally:
+            del self.grants[grant.id]
+        return tuple(r for r in after.rights if (r.entry, r.rule) not in before)
+
+    def new_grant(self, request: Request, source: YesFrom, scope: Any = "session") -> Grant:
+        """A grant with a fresh id, not yet in force. The request must be well-formed."""
+        assert request.table is not None
+        identity = f"grant-{next(self._numbers)}"
+        return Grant(identity, request.table, source, scope, self._clock())
+
+    def add(self, grant: Grant) -> None:
+        """Put a grant in force."""
+        self.grants[grant.id] = grant
+        self._changed()
+
+    def remove(self, ids: Iterable[str]) -> list[Grant]:
+        """Take grants back. Raises `NoSuchGrant`, and then has changed nothing."""
+        wanted = list(ids)
+        for identity in wanted:
+            if identity not in self.grants:
+                known = ", ".join(self.grants) or "there is none"
+                raise NoSuchGrant(f"no grant has the id {identity!r}; known: {known}")
+        removed = [self.grants.pop(identity) for identity in wanted]
+        self._changed()
+        return removed
+
+    def remove_by_words(self, request: Request) -> list[str]:
+        """Take back what `grant` took, or what the notebook has by itself.
+
+        Gives a name for each thing taken back. Raises `NoSuchGrant` when nothing fits.
+        """
+        assert request.table is not None
+        wanted = [e for e, _, _ in entries(request.table, self.places, self._clock())]
+        taken = []
+        for identity, grant in list(self.grants.items()):
+            mine = [e for e, _, _ in entries(grant.table, self.places, grant.started)]
+            if mine and all(any(_covers(w, e) for w in wanted) for e in mine):
+                del self.grants[identity]
+                taken.append(identity)
+        for right in self.rights.rights if not taken else ():
+            if right.grant_id is None and any(_covers(w, right.entry) for w in wanted):
+                self._withdrawn.append(right.entry)
+                taken.append(f"{right.kind} {written(right.entry, self.places)}")
+        self._changed()
+        if not taken:
+            raise NoSuchGrant("nothing of that is granted; `status` lists what is")
+        return taken
+
+    def narrow(self, identity: str, request: Request) -> Grant:
+        """Leave of a grant only what `request` says too. Raises `NoSuchGrant`, `Denied`."""
+        if identity not in self.grants:
+            raise NoSuchGrant(f"no grant has the id {identity!r}")
+        assert request.table is not None
+        grant = self.grants[identity]
+        now = self._clock()
+        new = [(e, kind) for e, kind, _ in entries(request.table, self.places, now)]
+        old = [(e, kind) for e, kind, _ in entries(grant.table, self.places, grant.started)]
+        named = {kind for _, kind in new} | _emptied(request)
+        left: dict[str, list[Any]] = {}
+        for entry, kind in old:
+            parts = [met for e, k in new if k == kind and (met := meet(entry, e)) is not None]
+            for part in parts if kind in named else [entry]:
+                left.setdefault(kind, []).append(_wanted(part, self.places))
+        kept = parse_request(left, Origin(f"narrow {identity}"))
+        if kept.table is None:
+            raise Denied(f"{identity} cannot be narrowed to that: {kept.problems[0]}")
+        self.grants[identity] = replace(grant, table=kept.table)
+        self._changed()
+        return self.grants[identity]
+
+    def end_cell(self) -> list[Grant]:
+        """Drop the grants that were for one cell."""
+        ids = [identity for identity, grant in self.grants.items() if grant.scope == "cell"]
+        return self.remove(ids) if ids else []
+
+    def described(self, rights: Rights | None = None) -> dict[str, list[dict[str, Any]]]:
+        """The rights by kind, in the words of `metadata.sandbox`, without the policy's reasons."""
+        found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KIND_OF.values()}
+        for right in (rights or self.rights).rights:
+            words = dict(written(right.entry, self.places))
+            if words not in found[right.kind]:
+                found[right.kind].append(words)
+        return found
+
+
+def _covers(wide: Entry, narrow: Entry) -> bool:
+    return type(wide) is type(narrow) and meet(wide, narrow) == narrow
+
+
+def _emptied(request: Request) -> set[str]:
+    return {kind for kind in KIND_OF.values() if getattr(request.table, kind) is not None}
+
+
+def _wanted(entry: Entry, places: Places) -> Mapping[str, object] | object:
+    words = written(entry, places)
+    return words["name"] if KIND_OF[type(entry)] in ("modules", "environment") else words

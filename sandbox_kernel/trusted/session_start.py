@@ -1,0 +1,148 @@
+"""What a kernel starts with: the policy, the notebook's wishes, and the worker that they make."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..policy import Origin, Places, Problem, Request, Rights, parse_request
+from ..policy.bounds import may_choose
+from ..policy.kinds.files import FileEntry
+from ..policy.kinds.paths import fixed_prefix
+from .confine.environment import scrub
+from .confine.plan import Level
+from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
+from .options import LaunchOptions
+from .policy_files import PolicyFiles, load_policies
+from .session_rights import NOTEBOOK, SessionRights
+
+#: A notebook file of more bytes is not read for its wishes.
+_MOST_NOTEBOOK = 64 << 20
+
+
+def session_rights(options: LaunchOptions) -> SessionRights:
+    """The rights that the kernel starts with. Raises `BadPolicy`."""
+    policies = load_policies(options)
+    notebook = None if options.notebook is None else os.path.abspath(options.notebook)
+    metadata = options.metadata
+    problems: list[Problem] = []
+    if metadata is None and notebook is not None:
+        metadata, problems = notebook_metadata(notebook)
+    request = parse_request(metadata, Origin(NOTEBOOK))
+    policies, found = _chosen_by_notebook(policies, request)
+    request = replace(request, problems=(*request.problems, *problems, *found))
+    folder = os.path.dirname(notebook) if notebook else os.getcwd()
+    return SessionRights(policies, _places(folder, notebook, policies, options), request)
+
+
+def notebook_metadata(path: str) -> tuple[Any, list[Problem]]:
+    """`metadata.sandbox` of a notebook file, and why it could not be read, if so."""
+    try:
+        if os.path.getsize(path) > _MOST_NOTEBOOK:
+            raise ValueError(f"it has more than {_MOST_NOTEBOOK} bytes")
+        document = msgspec.json.decode(Path(path).read_bytes(), type=_Notebook)
+    except FileNotFoundError:
+        return None, []  # Not saved yet.
+    except (OSError, ValueError, RecursionError) as error:
+        text = f"the notebook's wishes could not be read from {path}: {error}"
+        return None, [Problem("request.unreadable", text, Origin(NOTEBOOK))]
+    return document.metadata.get("sandbox"), []
+
+
+class _Notebook(msgspec.Struct):
+    metadata: dict[str, Any] = {}
+
+
+def _chosen_by_notebook(
+    policies: PolicyFiles, request: Request
+) -> tuple[PolicyFiles, list[Problem]]:
+    """A notebook may put itself under a policy that the chosen one names for that."""
+    name = None if request.table is None else request.table.policy
+    if name is None or name == policies.chosen.name:
+        return policies, []
+    allowed = policies.chosen.table.notebook_policies
+    if not may_choose(name, policies.chosen, policies.system):
+        text = (
+            f"the notebook asks for the policy {name!r}; {policies.chosen.file} lets notebooks "
+            f"choose {', '.join(allowed) or 'none'}"
+        )
+        return policies, [Problem("request.policy", text, Origin(NOTEBOOK))]
+    return replace(policies, chosen=policies.named(name)), []
+
+
+def _places(
+    folder: str, notebook: str | None, policies: PolicyFiles, options: LaunchOptions
+) -> Places:
+    return Places(
+        folder=folder,
+        notebook=notebook,
+        home=os.path.expanduser("~"),
+        read_only=policies.paths,
+        closed=(data_directory(options), _runtime_directory()),
+        canonical=os.path.realpath,
+    )
+
+
+def data_directory(options: LaunchOptions) -> str:
+    """Where the audit log and the approval store lie; closed to every cell."""
+    if options.data_dir is not None:
+        return str(options.data_dir)
+    from jupyter_core.paths import jupyter_data_dir
+
+    return os.path.join(jupyter_data_dir(), "sandbox-kernel", "state")
+
+
+def _runtime_directory() -> str:
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    return str(jupyter_runtime_dir())
+
+
+def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
+    """The worker that these rights make."""
+    rights = session.rights
+    least = Level(rights.isolation)
+    forced = Level(options.level) if options.level else None
+    return WorkerSpec(
+        working_directory=rights.places.folder,
+        environment={**scrub(os.environ, _variables(rights)).environment},
+        scratch_bytes=int(rights.limits["scratch"].value),
+        rlimits=_rlimits(rights),
+        least_level=least,
+        forced_level=forced,
+        spawn=rights.spawn,
+        writable_points=_writable_points(rights),
+    )
+
+
+def _variables(rights: Rights) -> set[str]:
+    names = {name for name in rights.environment if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in rights.environment if name.endswith("*"))
+    if prefixes:
+        names |= {name for name in os.environ if name.startswith(prefixes)}
+    return names
+
+
+def _rlimits(rights: Rights) -> dict[str, tuple[int, int]]:
+    limits = dict(DEFAULT_RLIMITS)
+    if "open_files" in rights.limits:
+        number = int(min(rights.limits["open_files"].value, 1 << 20))
+        limits["NOFILE"] = (number, number)
+    if "memory" in rights.limits and rights.limits["memory"].value != float("inf"):
+        size = int(rights.limits["memory"].value)
+        limits["DATA"] = (size, size)
+    return limits
+
+
+def _writable_points(rights: Rights) -> tuple[str, ...]:
+    """Every place that a tier of the policy may ever make writable."""
+    found = set()
+    for rule in rights.rules:
+        if isinstance(rule.entry, FileEntry) and rule.entry.mode != "read":
+            for place in rule.entry.places:
+                found |= {fixed_prefix(place.real), fixed_prefix(place.path)}
+    return tuple(sorted(found))
