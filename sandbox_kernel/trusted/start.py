@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
-from ..shared.errors import KernelFault
+from ..shared.errors import KernelFault, WorkerUnavailable
 from .options import LaunchOptions
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ def _start_warden(options: LaunchOptions) -> tuple[SessionRights, Warden]:
 def _launcher(warden: Warden | None, fault: KernelFault | None) -> Launch:
     async def launch() -> Generation:
         assert warden is not None
-        generation = warden.launch()
+        try:
+            generation = warden.launch()
+        except OSError as error:
+            raise WorkerUnavailable(
+                f"the process that starts workers is gone ({error.strerror}); restart the kernel"
+            ) from None
         await generation.sealed()
         return generation
 
