@@ -136,7 +136,14 @@ class CellWatch:
         if woken is None:
             return None
         generation = worker.hand_over()
-        generation.adopt(woken.pid, woken.pidfd, woken.channel, woken.stdout_fd, woken.stderr_fd)
+        generation.adopt(
+            woken.pid,
+            woken.number_inside,
+            woken.pidfd,
+            woken.channel,
+            woken.stdout_fd,
+            woken.stderr_fd,
+        )
         return generation
 
     def kept(self, lost: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..shared.messages import CopyTaken, TakeCopy
-from .limits.sampling import Sample, alone
+from .limits.sampling import Sample, alone, number_inside
 from .worker_process import WorkerProcess
 
 Mode = Literal["off", "adaptive", "always"]
@@ -90,6 +90,7 @@ class Copy:
     number: int
     link: socket.socket
     pid: int = 0
+    number_inside: int = 0
     pidfd: int = -1
     taken: bool = False
     seconds: float = 0.0
@@ -104,9 +105,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class Woken:
-    """What the supervisor needs to go on with a copy."""
+    """What the supervisor needs to go on with a copy; `number_inside` is its id where it lives."""
 
     pid: int
+    number_inside: int
     pidfd: int
     channel: socket.socket
     stdout_fd: int
@@ -186,6 +188,9 @@ class Snapshots:
                 try:
                     copy.pidfd = os.pidfd_open(pid)
                 except OSError:
+                    break
+                copy.number_inside = number_inside(pid)
+                if not copy.number_inside:
                     break
                 copy.pid = pid
                 copy.changed.set()
@@ -282,7 +287,7 @@ class Snapshots:
             os.close(its_out)
             os.close(its_err)
         self.woken += 1
-        return Woken(copy.pid, copy.pidfd, channel, out, err)
+        return Woken(copy.pid, copy.number_inside, copy.pidfd, channel, out, err)
 
     def close(self) -> None:
         """The kernel ends."""

@@ -61,9 +61,18 @@ class Generation(Protocol):
         """Let one fork of the worker through, or none any more."""
 
     def adopt(
-        self, pid: int, pidfd: int, channel: socket.socket, stdout_fd: int, stderr_fd: int
+        self,
+        pid: int,
+        number: int,
+        pidfd: int,
+        channel: socket.socket,
+        stdout_fd: int,
+        stderr_fd: int,
     ) -> None:
-        """The worker is dead, and its dormant copy goes on in its place, with these ends."""
+        """The worker is dead, and its dormant copy `pid` goes on in its place, with these ends.
+
+        `number` is its process id where the worker lives.
+        """
 
     def close(self) -> None:
         """Release descriptors and whatever else belongs to this generation."""

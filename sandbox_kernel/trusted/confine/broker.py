@@ -22,7 +22,12 @@ from .syscall_numbers import TABLES
 
 
 class Door(Protocol):
-    """Answers the system calls that the filter sends to the supervisor."""
+    """Answers the system calls that the filter sends to the supervisor.
+
+    `forks` is how many forks the supervisor has ordered and not yet seen.
+    """
+
+    forks: int
 
     def serve(self) -> bool:
         """Answer what waits now, without blocking. False: the listener is dead for good."""

@@ -5,7 +5,8 @@ the same code runs as an ordinary process that adopts orphans (PR_SET_CHILD_SUBR
 
 What it sends, one JSON object a packet:
 - `{"started": {...}}` with a pidfd of the worker; facts for the plan.
-- `{"exited": wait status}` for the worker; `{"gone": pid}` for any other child.
+- `{"exited": exit code}` for the worker (negative: a signal's number), `{"gone": pid, "code": ...}`
+  for any other child: orphans of cells, and the dormant copy when it has taken over.
 - `{"failed": text, "stage": ...}` when the worker could not be started.
 """
 
@@ -110,7 +111,8 @@ def _watch(status: socket.socket, wake: int, worker: int) -> int:
                 return 0
             if pid == 0:
                 break
-            send(status, {"exited": code} if pid == worker else {"gone": pid})
+            ended = os.waitstatus_to_exitcode(code)
+            send(status, {"exited": ended} if pid == worker else {"gone": pid, "code": ended})
 
 
 def send(status: socket.socket, message: dict[str, Any]) -> None:

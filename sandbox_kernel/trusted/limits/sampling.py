@@ -90,6 +90,16 @@ def read_process(pid: int) -> Process | None:
         raise MonitorFailed(f"process {pid} cannot be measured: {error!r}") from error
 
 
+def number_inside(pid: int) -> int:
+    """The number of process `pid` in its own pid namespace (proc(5), NSpid); 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(text.split(b"NSpid:", 1)[1].split(b"\n", 1)[0].split()[-1])
+
+
 def _kilobytes(status: bytes, label: bytes) -> int:
     start = status.find(b"\n" + label)
     if start < 0:
