@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..policy import Origin, Places, Problem, Request, Rights, parse_request
-from ..policy.bounds import may_choose
+from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
 from ..policy.kinds.paths import fixed_prefix
 from .confine.environment import scrub
@@ -33,7 +32,7 @@ def session_rights(options: LaunchOptions) -> SessionRights:
     if metadata is None and notebook is not None:
         metadata, problems = notebook_metadata(notebook)
     request = parse_request(metadata, Origin(NOTEBOOK))
-    policies, found = _chosen_by_notebook(policies, request)
+    policies, found = policies.for_notebook(request)
     request = replace(request, problems=(*request.problems, *problems, *found))
     folder = os.path.dirname(notebook) if notebook else os.getcwd()
     return SessionRights(policies, _places(folder, notebook, policies, options), request)
@@ -55,23 +54,6 @@ def notebook_metadata(path: str) -> tuple[Any, list[Problem]]:
 
 class _Notebook(msgspec.Struct):
     metadata: dict[str, Any] = {}
-
-
-def _chosen_by_notebook(
-    policies: PolicyFiles, request: Request
-) -> tuple[PolicyFiles, list[Problem]]:
-    """A notebook may put itself under a policy that the chosen one names for that."""
-    name = None if request.table is None else request.table.policy
-    if name is None or name == policies.chosen.name:
-        return policies, []
-    allowed = policies.chosen.table.notebook_policies
-    if not may_choose(name, policies.chosen, policies.system):
-        text = (
-            f"the notebook asks for the policy {name!r}; {policies.chosen.file} lets notebooks "
-            f"choose {', '.join(allowed) or 'none'}"
-        )
-        return policies, [Problem("request.policy", text, Origin(NOTEBOOK))]
-    return replace(policies, chosen=policies.named(name)), []
 
 
 def _places(
