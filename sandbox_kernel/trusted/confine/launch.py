@@ -23,8 +23,11 @@ from typing import Any
 
 from . import environment, mounts, roots
 from .broker import Broker, DoorFactory
+from .generation import Generation, memory_files
 from .places import SCRATCH
 from .spec import WorkerSpec
+
+__all__ = ["Generation", "MountFailed", "Warden"]
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 TRUSTED = str(Path(__file__).resolve().parents[1])

@@ -173,12 +173,13 @@ def _modules(directory: str) -> Iterator[str]:
         return
     for entry in found:
         stem, _, suffix = entry.name.partition(".")
-        if entry.is_file() and stem.isidentifier() and suffix.endswith(("py", "so", "pth")):
-            yield entry.path
-        elif entry.is_dir() and (
-            entry.name.endswith((".dist-info", ".egg-info"))
-            or (entry.name.isidentifier() and _is_package(entry.path))
-        ):
+        if entry.is_file():
+            wanted = stem.isidentifier() and suffix.endswith(("py", "so", "pth"))
+        elif entry.name.endswith((".dist-info", ".egg-info")):
+            wanted = True
+        else:
+            wanted = entry.is_dir() and entry.name.isidentifier() and _is_package(entry.path)
+        if wanted:
             yield entry.path
 
 

@@ -8,9 +8,6 @@ not mount.
 Commands, one JSON object a packet on descriptor 3, answered with the same `re`:
 - `plan`: once, first. How to build a worker.
 - `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
-- `grant` source, target, readonly, beneath, with an O_PATH descriptor of the source.
-- `revoke` target, detach.
-- `mounts`: what is granted now.
 - `door`: an operation of the mount door; see door_mounts.
 """
 
@@ -25,7 +22,6 @@ import sys
 
 from . import _sys_linux as linux
 from . import init
-from .live_mounts import LiveMounts, MountRefused
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -51,7 +47,6 @@ class Warden:
         self.plan: dict[str, Any] = {}
         self.namespaces = False
         self.why = ""
-        self.mounts: LiveMounts | None = None
         self.door: DoorMounts | None = None
         self.child = 0
         self.scratch: str | None = None
@@ -123,12 +118,14 @@ class Warden:
         if not data:
             return
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return  # It died meanwhile, which is told on its status channel.
         from .door_mounts import DoorMounts  # The worker's Python is starting meanwhile.
 
-        self.door = DoorMounts(os.dup(own), os.dup(namespace), os.dup(root), os.dup(fds[0]))
-        self.mounts = LiveMounts(own, namespace, root, fds[0])
+        self.door = DoorMounts(own, namespace, root, fds[0])
 
     def _without_mounts(self, order: dict[str, Any]) -> dict[str, Any]:
         """The same order with a scratch directory of the host's in place of the private one."""
@@ -150,9 +147,6 @@ class Warden:
         if self.door:
             self.door.close()
             self.door = None
-        if self.mounts:
-            self.mounts.close()
-            self.mounts = None
         if self.child:
             os.kill(self.child, signal.SIGKILL)
             self.child = 0
@@ -176,12 +170,11 @@ class Warden:
     def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
         given: list[int] = []
         try:
-            if message["do"] == "door" and self.door is not None:
-                answer, given = self.door.handle(message, fds)
-            else:
-                answer = self._mount_command(message, fds)
-        except MountRefused as error:
-            answer = {"error": str(error), "errno": errno.EINVAL}
+            if message["do"] != "door":
+                raise OSError(errno.EINVAL, f"unknown command {message['do']!r}")
+            if self.door is None:
+                raise OSError(errno.ESRCH, "no worker with its own mounts is running")
+            answer, given = self.door.handle(message, fds)
         except OSError as error:
             answer = {"error": str(error), "errno": error.errno or errno.EIO}
         finally:
@@ -191,26 +184,6 @@ class Warden:
         socket.send_fds(self.control, [packet], given)
         for fd in given:
             os.close(fd)
-
-    def _mount_command(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
-        if self.mounts is None:
-            raise MountRefused("no worker with its own mounts is running")
-        do = message["do"]
-        if do == "grant" and len(fds) == 1:
-            mount = self.mounts.grant(
-                message["source"],
-                fds[0],
-                message["target"],
-                readonly=message["readonly"],
-                beneath=message["beneath"],
-            )
-        elif do == "revoke":
-            mount = self.mounts.revoke(message["target"], detach=message["detach"])
-        elif do == "mounts":
-            return {"mounts": [vars(mount) for mount in self.mounts.mounts.values()]}
-        else:
-            raise MountRefused(f"unknown command {do!r}")
-        return {"mount": vars(mount)}
 
 
 def _children() -> list[int]:
