@@ -1,0 +1,191 @@
+"""Trusted modules that evaluate text: they get the dialect's compiler and attribute guard.
+
+Each injection puts names into one module's globals, where they stand before the builtins.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..namespaces import GlobalsView, space_of
+from ..refusal import RefusedValue
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+__all__ = ["INJECTIONS"]
+
+_Injection = Callable[["Session", types.ModuleType], None]
+_CALLS = "<annotation that calls>"
+_TYPE_LIKE = (type, str, type(None), tuple, list, types.GenericAlias, types.UnionType)
+
+
+def _annotations(session: Session, module: types.ModuleType) -> None:
+    """typing and inspect: the text of an annotation."""
+
+    def compile_annotation(source: Any, filename: str, mode: str, *rest: Any, **named: Any) -> Any:
+        if not isinstance(source, str | bytes):
+            return compile(source, filename, mode, *rest, **named)
+        tree = ast.parse(source, mode="eval")
+        calls = any(isinstance(n, ast.Call | ast.Lambda | ast.NamedExpr) for n in ast.walk(tree))
+        return session.evaluation.code(source, _CALLS if calls else filename, mode)
+
+    def eval_annotation(source: Any, globals: Any = None, locals: Any = None) -> Any:
+        code = source
+        if not isinstance(source, types.CodeType):
+            code = compile_annotation(source, "<string>", "eval")
+        space = space_of(globals) if type(globals) is GlobalsView else globals
+        if session.ownership.owns_globals(space):
+            return eval(code, space, locals)
+        if code.co_filename == _CALLS:
+            raise RefusedValue("an annotation that calls is refused outside the cell's own code")
+        copied = {**(space or {}), "__builtins__": session.frame_builtins}
+        found = eval(code, copied, locals)
+        return _vetted_type(session, found)
+
+    module.__dict__["compile"] = compile_annotation
+    module.__dict__["eval"] = eval_annotation
+
+
+def _vetted_type(session: Session, found: Any) -> Any:
+    """Names of a trusted module may give types, nothing else."""
+    if isinstance(found, _TYPE_LIKE) or hasattr(found, "__origin__"):
+        return found
+    made_by = type(found).__module__
+    if made_by in ("typing", "typing_extensions"):
+        return found
+    raise RefusedValue("an annotation must name a type")
+
+
+def _doctest(session: Session, module: types.ModuleType) -> None:
+    _text_runner(session, module)
+
+
+def _text_runner(session: Session, module: types.ModuleType) -> None:
+    """doctest, code, codeop: they compile a cell's text and run it in a dict of the cell's."""
+
+    def compile_text(
+        source: Any, filename: str, mode: str, flags: int = 0, *_: Any, **__: Any
+    ) -> Any:
+        if flags & ast.PyCF_ONLY_AST:
+            return compile(source, filename, mode, flags)
+        return session.evaluation.code(source, filename, mode, flags)
+
+    def run(code: Any, globals: Any = None, locals: Any = None) -> Any:
+        if not isinstance(code, types.CodeType):
+            code = session.evaluation.code(code, "<string>", "exec")
+        if globals is None:
+            raise RefusedValue("text runs in a namespace of the cell's own")
+        return session.evaluation.run(code, "exec", globals, locals)
+
+    module.__dict__["compile"] = compile_text
+    module.__dict__["exec"] = run
+
+
+def _pandas_attribute(session: Session, module: types.ModuleType) -> None:
+    """pandas: attributes by name, in queries and in ``agg("name")``."""
+    module.__dict__["getattr"] = session.builtins["getattr"]
+
+
+def _pandas_scope(session: Session, module: types.ModuleType) -> None:
+    """pandas: names of a query come from the calling cell's frame, whatever ``level`` says."""
+
+    class _CellFrames:
+        @staticmethod
+        def _getframe(depth: int = 0) -> Any:
+            frame: types.FrameType | None = sys._getframe(1)
+            while frame is not None:
+                if session.ownership.owns_globals(frame.f_globals):
+                    return types.SimpleNamespace(
+                        f_globals=GlobalsView(frame.f_globals),
+                        f_locals=frame.f_locals
+                        if frame.f_locals is not frame.f_globals
+                        else GlobalsView(frame.f_globals),
+                    )
+                frame = frame.f_back
+            return types.SimpleNamespace(f_globals={}, f_locals={})
+
+    module.__dict__["sys"] = _CellFrames
+
+
+def _sympy_parser(session: Session, module: types.ModuleType) -> None:
+    """sympy: the text of an expression."""
+
+    def eval_expression(source: Any, globals: Any = None, locals: Any = None) -> Any:
+        code = source
+        if not isinstance(source, types.CodeType):
+            code = session.evaluation.code(source, "<sympy expression>", "eval")
+        names = {k: v for k, v in dict(globals or {}).items() if not _is_power(session, v)}
+        names["__builtins__"] = session.frame_builtins
+        return session.attributes.vet(eval(code, names, locals), "expression")
+
+    def compile_expression(source: Any, filename: str, mode: str, *_: Any, **__: Any) -> Any:
+        return session.evaluation.code(source, "<sympy expression>", mode)
+
+    module.__dict__["eval"] = eval_expression
+    module.__dict__["compile"] = compile_expression
+
+
+def _is_power(session: Session, value: Any) -> bool:
+    """Modules, and builtins for which a cell has its own."""
+    if isinstance(value, types.ModuleType):
+        return not session.ownership.handed(value)
+    return False
+
+
+def _sympy_lambdify(session: Session, module: types.ModuleType) -> None:
+    """sympy: the function text that `lambdify` writes from an expression and its names."""
+
+    def compile_function(source: Any, filename: str, mode: str, *_: Any, **__: Any) -> Any:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                base = node.value
+                known = isinstance(base, ast.Name) and _offers(session, base.id, node.attr)
+                if not known and not isinstance(base, ast.Attribute | ast.Call):
+                    raise RefusedValue(
+                        f"lambdify: the attribute {node.attr!r} in the text of a function is "
+                        "refused; pass an expression"
+                    )
+                if isinstance(base, ast.Call):
+                    raise RefusedValue("lambdify: attributes of results are refused")
+            if isinstance(node, ast.Name) and node.id in ("open", "eval", "exec", "getattr"):
+                raise RefusedValue(f"lambdify: the name {node.id!r} is refused")
+        return session.evaluation.code(source, filename, mode)
+
+    module.__dict__["compile"] = compile_function
+
+
+_NUMERIC_BUILTINS = frozenset({"abs", "max", "min", "sum", "pow", "round", "range", "complex"})
+
+
+def _offers(session: Session, module: str, name: str) -> bool:
+    if module == "builtins":
+        return name in _NUMERIC_BUILTINS
+    real = sys.modules.get(module)
+    if real is None or name.startswith("_"):
+        return False
+    value = getattr(real, name, None)
+    return callable(value) or isinstance(value, int | float | complex)
+
+
+INJECTIONS: dict[str, _Injection] = {
+    "typing": _annotations,
+    "typing_extensions": _annotations,
+    "annotationlib": _annotations,
+    "inspect": _annotations,
+    "doctest": _doctest,
+    "code": _text_runner,
+    "pandas.core.computation.expr": _pandas_attribute,
+    "pandas.core.computation.ops": _pandas_attribute,
+    "pandas.core.computation.scope": _pandas_scope,
+    "pandas.core.apply": _pandas_attribute,
+    "pandas.core.groupby.groupby": _pandas_attribute,
+    "pandas.core.groupby.generic": _pandas_attribute,
+    "sympy.parsing.sympy_parser": _sympy_parser,
+    "sympy.utilities.lambdify": _sympy_lambdify,
+}

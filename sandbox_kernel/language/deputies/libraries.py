@@ -1,0 +1,75 @@
+"""The data libraries' deputies: what a cell gets in their place, per module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..attributes import plain_text
+from ..refusal import RefusedAttribute, RefusedValue
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+__all__ = ["REPLACEMENTS"]
+
+_Names = dict[str, Any]
+
+
+def _numpy(session: Session, module: Any) -> _Names:
+    @functools.wraps(module.load)
+    def load(
+        file: Any, mmap_mode: Any = None, allow_pickle: bool = False, *rest: Any, **named: Any
+    ) -> Any:
+        if allow_pickle:
+            raise RefusedValue("numpy.load: allow_pickle is refused: a pickle runs code")
+        return module.load(file, mmap_mode, False, *rest, **named)
+
+    return {"load": load}
+
+
+def _pandas(session: Session, module: Any) -> _Names:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RefusedValue("pandas.read_pickle is refused: a pickle runs code; use parquet or csv")
+
+    refuse.__name__ = "read_pickle"
+    return {"read_pickle": refuse}
+
+
+def _pandas_extensions(session: Session, module: Any) -> _Names:
+    """Accessors: registration only adds names."""
+    names: _Names = {}
+    for kind in ("DataFrame", "Series", "Index"):
+        real = getattr(module, f"register_{kind.lower()}_accessor")
+        names[real.__name__] = _accessor(session, real, kind)
+    return names
+
+
+def _accessor(session: Session, real: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    @functools.wraps(real)
+    def register(name: Any) -> Callable[[Any], Any]:
+        import pandas
+
+        name = plain_text(name)
+        target = getattr(pandas, kind)
+
+        def decorate(accessor: Any) -> Any:
+            present = getattr(target, name, None)
+            if present is not None and not session.ownership.owns(present):
+                raise RefusedAttribute(
+                    f"{kind}.{name} is refused: an accessor may only add a name; choose another"
+                )
+            with session.world.thawed(target):
+                return real(name)(accessor)
+
+        return decorate
+
+    return register
+
+
+REPLACEMENTS: dict[str, Callable[[Session, Any], _Names]] = {
+    "numpy": _numpy,
+    "pandas": _pandas,
+    "pandas.api.extensions": _pandas_extensions,
+}
