@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..policy.rights import Limit
+from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, read_process
@@ -32,14 +32,10 @@ _CHANGES_VARIABLES = frozenset({"execute_request", "comm_open", "comm_msg", "com
 class CellWatch:
     """Watches the cells of one supervisor."""
 
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        limits: Mapping[str, Limit] | None = None,
-        session: Mapping[str, Limit] | None = None,
-    ) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Without any limit; `follow` brings those of a policy."""
         self._supervisor = supervisor
-        self.monitor = Monitor(self, limits or {}, session)
+        self.monitor = Monitor(self, {})
         self.monitor.count("output", self._received_bytes)
         self.monitor.count("messages", self._received_messages)
         self.monitor.count("open_files", self._open_files)
@@ -62,8 +58,19 @@ class CellWatch:
             _log.error("the limits cannot be set: %s", failure)
             worker.kill(f"its limits could not be set: {failure}")
             return
-        if restored:
+        if restored and not self._supervisor.busy:  # Else the end of the request does it.
             self._take_copy(worker)
+
+    def follow(self, rights: Rights) -> None:
+        """Called when other rights hold: at the start, and after each change.
+
+        Raises `MonitorFailed` when the operating system does not let us move a wall.
+        """
+        self.spawns = rights.spawn
+        self.snapshots.rule.mode = rights.snapshots
+        self.snapshots.rule.budget = rights.snapshot_budget
+        self.monitor.change_session(rights.session_limits)
+        self.monitor.change(rights.limits)
 
     def begin(self, narrowed: Mapping[str, Limit] | None = None) -> None:
         """Called before a request goes to the worker; `narrowed` are limits of this cell alone."""
@@ -187,9 +194,14 @@ class CellWatch:
         }
 
     def usage_reply(self) -> dict[str, Any]:
-        """Content of `usage_reply`, about the worker. Raises `MonitorFailed`."""
+        """Content of `usage_reply`, about the worker; what could not be measured is left out."""
         worker = self._supervisor.worker
-        return self._usage.content(self.monitor.look(), worker.pid if worker is not None else 0)
+        pid = worker.pid if worker is not None else 0
+        try:
+            return self._usage.content(self.monitor.look(), pid)
+        except MonitorFailed as failure:
+            _log.error("usage: %s", failure)
+            return self._usage.unknown(pid)
 
     # -- called by the monitor
 

@@ -25,6 +25,8 @@ class Control:
             case "interrupt_request":
                 self._supervisor.interrupt()
                 self._supervisor.answer(request, {"status": "ok"})
+            case "usage_request":
+                self._supervisor.answer(request, self._supervisor.watch.usage_reply())
             case "shutdown_request":
                 self._shutdown(request)
             case kind:

@@ -15,6 +15,7 @@ from ..policy.kinds.paths import fixed_prefix
 from .confine.environment import scrub
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
+from .limits import walls
 from .options import LaunchOptions
 from .policy_files import PolicyFiles, load_policies
 from .session_rights import NOTEBOOK, SessionRights
@@ -91,9 +92,12 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
     forced = Level(options.level) if options.level else None
     return WorkerSpec(
         working_directory=rights.places.folder,
-        environment={**scrub(os.environ, _variables(rights)).environment},
+        environment={
+            **scrub(os.environ, _variables(rights)).environment,
+            **walls.environment(rights.limits),
+        },
         scratch_bytes=int(rights.limits["scratch"].value),
-        rlimits=_rlimits(rights),
+        rlimits={**DEFAULT_RLIMITS, **walls.initial(rights.limits)},
         least_level=least,
         forced_level=forced,
         spawn=rights.spawn,
@@ -107,17 +111,6 @@ def _variables(rights: Rights) -> set[str]:
     if prefixes:
         names |= {name for name in os.environ if name.startswith(prefixes)}
     return names
-
-
-def _rlimits(rights: Rights) -> dict[str, tuple[int, int]]:
-    limits = dict(DEFAULT_RLIMITS)
-    if "open_files" in rights.limits:
-        number = int(min(rights.limits["open_files"].value, 1 << 20))
-        limits["NOFILE"] = (number, number)
-    if "memory" in rights.limits and rights.limits["memory"].value != float("inf"):
-        size = int(rights.limits["memory"].value)
-        limits["DATA"] = (size, size)
-    return limits
 
 
 def _writable_points(rights: Rights) -> tuple[str, ...]:

@@ -158,9 +158,11 @@ class Snapshots:
 
     def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> None:
         """Called for the worker's answer to an order."""
+        if message.number != self._number:
+            return
         worker.expect_fork(False)
         copy = self._copy
-        if copy is None or copy.number != message.number:
+        if copy is None:
             return
         if message.obstacle:
             self._discard()

@@ -90,6 +90,8 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.watch = CellWatch(self)
+        if session is not None:
+            self.watch.follow(session.rights)
         #: Name and text of the error of a request whose worker died, while its copy wakes up.
         self._death: tuple[str, str] | None = None
 

@@ -29,11 +29,14 @@ class UsageReply:
         percent = 0.0
         if before is not None and sample.clock > before[0]:
             percent = max(sample.cpu - before[1], 0.0) / (sample.clock - before[0]) * 100
+        measured = {"kernel_cpu": percent, "kernel_memory": sample.memory}
+        return {**self.unknown(worker), **measured}
+
+    def unknown(self, worker: int) -> dict[str, Any]:
+        """What can be said without a sample."""
         content: dict[str, Any] = {
             "hostname": socket.gethostname(),
             "pid": worker,
-            "kernel_cpu": percent,
-            "kernel_memory": sample.memory,
             "cpu_count": len(os.sched_getaffinity(0)),
             "host_virtual_memory": dict(psutil.virtual_memory()._asdict()),
         }

@@ -70,6 +70,23 @@ def apply(pid: int, limits: Mapping[str, Limit], slack: int) -> None:
             raise MonitorFailed(f"resource limit {kind} of the worker: {error}") from error
 
 
+def initial(limits: Mapping[str, Limit]) -> dict[str, tuple[int, int]]:
+    """Soft and hard values for a worker before it has run anything, by name as in RLIMIT_*.
+
+    The soft ones are the walls until `apply` fits them; the hard ones leave room to raise a limit
+    later, which the worker cannot do itself.
+    """
+    data = _value(limits, "memory", _MOST_RESERVED)
+    files = _value(limits, "open_files", OWN_DESCRIPTORS)
+    most = limits["open_files"].most.value if "open_files" in limits else math.inf
+    ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        ceiling = 1 << 20
+    hard = ceiling if math.isinf(most) else min(int(most) + OWN_DESCRIPTORS, ceiling)
+    soft = hard if files == resource.RLIM_INFINITY else min(files, hard)
+    return {"DATA": (data, resource.RLIM_INFINITY), "NOFILE": (soft, hard)}
+
+
 def counts_tasks_apart(pid: int) -> bool:
     """Whether RLIMIT_NPROC counts the worker's own tasks, not all of the user's.
 
