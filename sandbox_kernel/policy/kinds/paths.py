@@ -167,12 +167,20 @@ def _segment(segment: str, hidden: bool) -> str:
 
 
 def _set(body: str) -> str:
+    """The regular expression of what stands between the brackets of a set."""
     negated = body[0] in "!^"
-    members = re.sub(r"([\\\[\]&~|^])", r"\\\1", body[1:] if negated else body)
-    try:
-        expression = f"[{'^' if negated else ''}{members}]"
-        re.compile(expression)
-    except re.error:
-        # A range the wrong way round, such as [z-a], matches nothing in a shell either.
-        return "(?!)"
-    return expression
+    members = ""
+    rest = body[1:] if negated else body
+    at = 0
+    while at < len(rest):
+        low = high = rest[at]
+        if rest[at + 1 : at + 2] == "-" and at + 2 < len(rest):
+            high = rest[at + 2]
+            at += 2
+        at += 1
+        # A range the wrong way round, such as [z-a], matches nothing, as in a shell.
+        if low <= high:
+            members += f"{re.escape(low)}-{re.escape(high)}"
+    if not members:
+        return "[^/]" if negated else "(?!)"
+    return f"[{'^' if negated else ''}{members}]"
