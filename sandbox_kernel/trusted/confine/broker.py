@@ -5,6 +5,8 @@
 - A path below the readable roots or the scratch: the call runs. That is safe because Landlock
   decides again, in the kernel, on what is really opened.
 - Some files that libraries read and that must not come from the host: served from memory.
+- Shared memory and semaphores live in /dev/shm, which belongs to everybody: these names lead to a
+  folder in the scratch, opened here.
 - Any other path, a connection, a second process that nobody ordered: refused.
 """
 
@@ -13,11 +15,13 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import _sys_notify as notify
+from .places import MACHINE_FILES, PROCESS_FILES
 from .syscall_numbers import TABLES
 
 
@@ -140,8 +144,7 @@ class Broker:
         if name in _READS:
             return self._read(name, call)
         if name in _CHANGES:
-            inside = (self._real(call, where, follows=False) for where in _CHANGES[name])
-            return None if all(_below(p, (self._listener.scratch,)) for p in inside) else _EACCES
+            return self._change(name, call)
         if name in _ATTRIBUTES:
             return self._set_attributes(name, call)
         return errno.EACCES
@@ -152,8 +155,14 @@ class Broker:
         text = self._text(call, where)
         if not text and flags & _EMPTY_PATH:
             return None  # An open descriptor: it was opened through the door.
+        path = self._spelled(call, where, text)
+        if path.startswith(_SHARED_MEMORY):
+            if name in ("open", "openat"):
+                return self._open_shared(call, where, path)
+            own = f"{self._listener.scratch}/shm/{self._shared(path)}"
+            return errno.EACCES if os.path.lexists(own) else errno.ENOENT
         if name in ("open", "openat"):
-            content = self._from_memory(self._spelled(call, where, text), call.pid)
+            content = self._from_memory(path, call.pid)
             if content is not None:
                 return self._serve_text(call, content)
         real = self._real(call, where, follows=where.follows and not flags & _NO_FOLLOW)
@@ -164,11 +173,61 @@ class Broker:
 
     def _from_memory(self, path: str, pid: int) -> bytes | None:
         for spelling in ("/proc/self/", f"/proc/{self._listener.worker_pid}/"):
-            if path.startswith(spelling) and path[len(spelling) :] in ("maps", "status", "statm"):
+            if path.startswith(spelling) and path[len(spelling) :] in PROCESS_FILES:
                 with open(f"/proc/{pid}/{path[len(spelling) :]}", "rb") as file:
                     return file.read()
+        if path in MACHINE_FILES:
+            with open(path, "rb") as file:
+                return file.read()
         text = self._listener.memory_files.get(path)
         return None if text is None else text.encode("utf-8", "surrogateescape")
+
+    def _change(self, name: str, call: notify.Notification) -> int | None:
+        places = _CHANGES[name]
+        spelled = [self._spelled(call, where, self._text(call, where)) for where in places]
+        if any(path.startswith(_SHARED_MEMORY) for path in spelled):
+            return self._change_shared(name, call, spelled)
+        inside = (self._real(call, where, follows=False) for where in places)
+        return None if all(_below(p, (self._listener.scratch,)) for p in inside) else _EACCES
+
+    def _shared(self, path: str) -> str:
+        """Where a name of /dev/shm leads. Raises OSError for one that is not directly in it."""
+        name = path[len(_SHARED_MEMORY) :]
+        if "/" in name or name in ("", ".", ".."):
+            raise OSError(errno.EACCES, "not a name in /dev/shm")
+        return name
+
+    def _open_shared(self, call: notify.Notification, where: _Path, path: str) -> int:
+        flags = call.arguments[where.path + 1] & 0xFFFFFFFF
+        mode = call.arguments[where.path + 2] & 0o700
+        folder = os.open(f"{self._listener.scratch}/shm", os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            own = (flags & _OPEN_FLAGS) | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(self._shared(path), own, mode, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return errno.EACCES
+            notify.inject(self._listener.fd, call.id, fd, close_on_exec=True)
+        finally:
+            os.close(fd)
+        return 0
+
+    def _change_shared(self, name: str, call: notify.Notification, paths: list[str]) -> int:
+        folder = os.open(f"{self._listener.scratch}/shm", os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            names = [self._shared(path) for path in paths]
+            if name in ("unlink", "unlinkat"):
+                os.unlink(names[0], dir_fd=folder)
+            elif name in ("link", "linkat") and all(p.startswith(_SHARED_MEMORY) for p in paths):
+                os.link(names[0], names[1], src_dir_fd=folder, dst_dir_fd=folder)
+            else:
+                return errno.EACCES
+        finally:
+            os.close(folder)
+        notify.answer(self._listener.fd, call.id, 0)
+        return 0
 
     def _serve_text(self, call: notify.Notification, content: bytes) -> int:
         memory = os.memfd_create("file", os.MFD_CLOEXEC)
@@ -232,6 +291,8 @@ class Broker:
 
 
 _CWD_MASK = 0xFFFFFFFF
+_SHARED_MEMORY = "/dev/shm/"
+_OPEN_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _EACCES = errno.EACCES
 _ATTRIBUTES = {
     **{name: _Path(None, 0) for name in ("chmod", "utime", "utimes")},

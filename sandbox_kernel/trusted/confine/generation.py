@@ -22,7 +22,7 @@ from . import _sys_linux as linux
 from . import mounts, roots
 from .bpf import KILL, NOTIFY
 from .broker import Door, DoorFactory, Listener
-from .places import SCRATCH
+from .places import CPU_FILES, SCRATCH
 from .plan import Facts, Level, SealPlan, choose, missing, seal_plan
 from .selftest import Witnesses, judge, judge_descriptors, judge_status
 from .spec import WorkerSpec
@@ -102,11 +102,6 @@ class Generation:
             else:
                 self._exit = message.get("exited")
         return self._exit
-
-    def send_signal(self, number: int) -> None:
-        """Signal the worker by its pidfd; one that is dead already is no error."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
 
     def send_signal(self, number: int) -> None:
         """Signal the worker by its pidfd; one that is dead already is no error."""
@@ -242,7 +237,7 @@ class Generation:
             (*self._roots.trees, *self._roots.files, *self._roots.listed),
             self.scratch,
             self._spec.working_directory,
-            dict(memory_files()),
+            dict(memory_files(self.scratch)),
         )
         self.door = self._make_door(listener)
         self._loop = asyncio.get_running_loop()
@@ -322,9 +317,13 @@ def gather_facts(started: dict[str, Any]) -> Facts:
     )
 
 
-def memory_files() -> tuple[tuple[str, str], ...]:
-    """/etc files from memory for this user."""
-    return mounts.etc_files(os.getuid(), os.getgid(), "sandbox")
+def memory_files(scratch: str = SCRATCH) -> tuple[tuple[str, str], ...]:
+    """/etc files from memory for this user, and how many processors there are."""
+    found = list(mounts.etc_files(os.getuid(), os.getgid(), "sandbox", scratch))
+    for path in CPU_FILES:
+        with contextlib.suppress(OSError):
+            found.append((path, Path(path).read_text(encoding="ascii")))
+    return tuple(found)
 
 
 def _why_not_started(message: dict[str, Any]) -> str:

@@ -28,10 +28,12 @@ class Tree:
     shared_memory_bytes: int
 
 
-def etc_files(uid: int, gid: int, host_name: str) -> tuple[tuple[str, str], ...]:
+def etc_files(
+    uid: int, gid: int, host_name: str, scratch: str = SCRATCH
+) -> tuple[tuple[str, str], ...]:
     """The files of /etc that are written from memory: one user, no name server."""
     return (
-        ("/etc/passwd", f"sandbox:x:{uid}:{gid}:sandbox:{SCRATCH}/home:/usr/sbin/nologin\n"),
+        ("/etc/passwd", f"sandbox:x:{uid}:{gid}:sandbox:{scratch}/home:/usr/sbin/nologin\n"),
         ("/etc/group", f"sandbox:x:{gid}:\n"),
         ("/etc/hosts", f"127.0.0.1 localhost {host_name}\n::1 localhost\n"),
         ("/etc/hostname", f"{host_name}\n"),

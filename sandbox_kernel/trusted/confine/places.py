@@ -8,6 +8,18 @@ PROC_KEPT = frozenset(
     ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version")
     + ("self", "thread-self", "mounts", "net", "sys")
 )
+#: Files of the host's from which libraries learn how many processors there are.
+CPU_FILES = tuple(f"/sys/devices/system/cpu/{name}" for name in ("online", "possible", "present"))
+#: Where there is no mount namespace: files of the machine that are served as copies.
+MACHINE_FILES = (
+    *(f"/proc/{name}" for name in ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat")),
+    *("/proc/uptime", "/proc/version"),
+    *CPU_FILES,
+)
+#: Of the worker's own folder in /proc, served as copies there.
+PROCESS_FILES = frozenset(
+    ("maps", "status", "statm", "stat", "smaps", "smaps_rollup", "limits", "cmdline", "comm")
+)
 #: Files of /proc/sys that libraries read; the worker's folder is a copy of just these.
 PROC_SYS_KEPT = (
     "kernel/osrelease",

@@ -132,7 +132,7 @@ class Warden:
         import tempfile  # Slow to load, and needed at this level only.
 
         self.scratch = tempfile.mkdtemp(prefix="sandbox-kernel-", dir=order["scratch_parent"])
-        for name in ("home", "tmp"):
+        for name in ("home", "tmp", "shm"):
             os.mkdir(f"{self.scratch}/{name}", 0o700)
         environment = {
             name: self.scratch + value[len(SCRATCH) :]
