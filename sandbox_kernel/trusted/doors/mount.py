@@ -17,7 +17,17 @@ from . import holders
 from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
 from .resolve import Place, Unresolvable, open_place
 from .staged_commit import commit
-from .staged_review import Change, Deny, Mode, Refusal, Spent, StageRule, nothing_denied, review
+from .staged_review import (
+    Act,
+    Change,
+    Deny,
+    Mode,
+    Refusal,
+    Spent,
+    StageRule,
+    nothing_denied,
+    review,
+)
 from .staged_tree import listings
 
 PAGE_BYTES = 4096
@@ -57,6 +67,11 @@ class Committed:
     def bytes(self) -> int:
         """Bytes that reached the host."""
         return sum(change.size for change in self.changes)
+
+    @property
+    def files(self) -> int:
+        """New files on the host."""
+        return sum(change.act is Act.CREATE for change in self.changes)
 
 
 @dataclass

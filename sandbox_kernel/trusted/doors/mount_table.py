@@ -136,19 +136,32 @@ Item = Bind | Skeleton | Folder | Link | Stage
 Closed = Callable[[str], PathPattern | None]
 
 
-def plan(granted: Iterable[Granted], host: Host) -> tuple[Item, ...]:
+def plan(
+    granted: Iterable[Granted],
+    host: Host,
+    *,
+    deny: Iterable[PathPattern] = (),
+    read_only: Iterable[PathPattern] = (),
+) -> tuple[Item, ...]:
     """The table for these rights, parents before what stands in them.
 
+    `deny` and `read_only` are those of all lines: they hold whichever line they stand in.
     Raises TooMany.
     """
-    return _Plan(tuple(granted), host).items()
+    return _Plan(tuple(granted), host, tuple(deny), tuple(read_only)).items()
 
 
 class _Plan:
-    def __init__(self, granted: tuple[Granted, ...], host: Host) -> None:
+    def __init__(
+        self,
+        granted: tuple[Granted, ...],
+        host: Host,
+        deny: tuple[PathPattern, ...],
+        read_only: tuple[PathPattern, ...],
+    ) -> None:
         self.host = host
-        denies = {d for g in granted for d in g.entry.deny}
-        protected = {r for g in granted for r in g.entry.read_only}
+        denies = {d for g in granted for d in g.entry.deny}.union(deny)
+        protected = {r for g in granted for r in g.entry.read_only}.union(read_only)
         self.deny = tuple(sorted(denies))
         self.read_only = tuple(sorted(protected))
         self.granted = tuple(g for g in granted if self.closed(g.place.real) is None)

@@ -1,0 +1,51 @@
+"""The part of a kernel's rights that the file doors work from, taken out of `policy.Rights`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ...policy.kinds.files import FileEntry
+from ...policy.kinds.paths import PathPattern, literal
+from ...policy.rights import Rights
+
+
+@dataclass(frozen=True)
+class FileRights:
+    """Entries with the text that names each in reports, and what is carved out of all of them."""
+
+    entries: tuple[tuple[FileEntry, str], ...] = ()
+    deny: tuple[PathPattern, ...] = ()
+    read_only: tuple[PathPattern, ...] = ()
+
+    def closed(self, real: str) -> PathPattern | None:
+        """The pattern that closes a resolved path to everything, or None."""
+        return next((d for d in self.deny if d.covers_any_spelling(real)), None)
+
+    def unchangeable(self, real: str) -> str | None:
+        """The pattern, as written, that forbids changing a resolved path, or None."""
+        for pattern in (*self.deny, *self.read_only):
+            if pattern.covers_any_spelling(real):
+                return pattern.written
+        return None
+
+
+def file_rights(rights: Rights) -> FileRights:
+    """What `rights` say of files."""
+    entries = tuple(
+        (right.entry, right.origin.place)
+        for right in rights.rights
+        if isinstance(right.entry, FileEntry)
+    )
+    deny = {denial.pattern for denial in rights.denials}
+    read_only: set[PathPattern] = set()
+    for entry, _ in entries:
+        deny.update(entry.deny)
+        read_only.update(entry.read_only)
+    for refusal in rights.refusals:
+        if isinstance(refusal.entry, FileEntry):
+            (deny if refusal.entry.mode == "read" else read_only).update(refusal.entry.places)
+    canonical = os.path.realpath
+    deny.update(literal(path, canonical) for path in rights.places.closed)
+    read_only.update(literal(path, canonical) for path in rights.places.read_only)
+    return FileRights(entries, tuple(sorted(deny)), tuple(sorted(read_only)))

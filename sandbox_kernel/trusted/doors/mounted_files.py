@@ -1,0 +1,79 @@
+"""Files at level `full`: rights to mounts, and single files that follow their names.
+
+Binds the pure plan, the host and the mount door together for one generation of the worker.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from .file_rights import FileRights
+from .mount import Committed, MountDoor, Taken, Warden
+from .mount_table import Bind, Item, plan
+from .resolve import Unresolvable
+from .survey import LiveHost, survey
+from .watch import NameWatch
+
+
+class MountedFiles:
+    """The file door of one generation, with `pid` the worker's process id on this host.
+
+    problem: called with a right's name and the reason when what it names cannot be opened.
+    """
+
+    def __init__(
+        self,
+        warden: Warden,
+        pid: int,
+        *,
+        staging_bytes: int,
+        problem: Callable[[str, str], None],
+    ) -> None:
+        self._door = MountDoor(warden, pid, staging_bytes)
+        self._host = LiveHost()
+        self._rights = FileRights()
+        self._problem = problem
+        self._watch = NameWatch(self._moved)
+
+    def follow(self, rights: FileRights) -> Taken:
+        """Make the worker's file tree show what `rights` say, as the host is now."""
+        self._rights = rights
+        items = self._items()
+        taken = self._door.bring(items)
+        self._watch.watch(
+            os.path.dirname(item.source)
+            for item in items
+            if isinstance(item, Bind) and not item.directory
+        )
+        return taken
+
+    def begin_cell(self, rights: FileRights) -> Taken:
+        """As `follow`; staged places show the host's present content again."""
+        taken = self.follow(rights)
+        self._door.renew_stages()
+        return taken
+
+    def end_cell(self) -> Committed:
+        """Review and commit what the cell changed in staged places."""
+        return self._door.commit(self._rights.unchangeable)
+
+    def close(self) -> None:
+        """The worker is dead; staged changes are dropped."""
+        self._watch.close()
+        self._door.close()
+
+    def _items(self) -> tuple[Item, ...]:
+        found = survey(self._rights.entries)
+        for entry, problem in found.problems:
+            self._problem(entry.place.written, str(problem))
+        rights = self._rights
+        return plan(found.granted, self._host, deny=rights.deny, read_only=rights.read_only)
+
+    def _moved(self) -> None:
+        """A name in a watched directory leads elsewhere now."""
+        try:
+            self._door.bring(self._items())
+        except (OSError, Unresolvable) as error:
+            # In the middle of a save the name may lead nowhere; the next event comes at once.
+            self._problem("a file that was replaced", str(error))
