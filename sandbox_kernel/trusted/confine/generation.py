@@ -215,7 +215,8 @@ class Generation:
             await self._send_seal({"try": witnesses.order()})
             answer, _ = await self._receive(self._seal)
             found = witnesses.seen()
-            found += judge(self.level, answer.get("tried", {}), witnesses.secret)
+            tried = answer.get("tried", {})
+            found += judge(self.level, tried, witnesses.secret, spawn=self._spec.spawn)
         finally:
             witnesses.close()
         found += judge_status(Path(f"/proc/{self.pid}/status").read_text(), self.level)

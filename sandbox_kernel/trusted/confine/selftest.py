@@ -26,6 +26,8 @@ HELD = frozenset(
 KNOWN_GAPS: Mapping[Level, frozenset[str]] = {
     Level.LANDLOCK_ONLY: frozenset({"ask about a file of the host's"}),
 }
+#: What the `processes` capability gives on purpose.
+SPAWNING = frozenset({"fork", "run a program"})
 _CALLS = (
     *("execveat", "unshare", "mount", "ptrace", "process_vm_readv", "open_by_handle_at"),
     *("setuid", "io_uring_setup", "bpf"),
@@ -90,11 +92,14 @@ class Witnesses:
         os.rmdir(self._folder)
 
 
-def judge(level: Level, tried: Mapping[str, object], secret: str) -> list[str]:
-    """Which attempts succeeded, as sentences. Pure."""
+def judge(
+    level: Level, tried: Mapping[str, object], secret: str, *, spawn: bool = False
+) -> list[str]:
+    """Which attempts succeeded that must not, as sentences. Pure. `spawn`: processes are given."""
+    meant = KNOWN_GAPS.get(level, frozenset()) | (SPAWNING if spawn else frozenset())
     found = []
     for name, outcome in tried.items():
-        if name in KNOWN_GAPS.get(level, frozenset()):
+        if name in meant:
             continue
         if outcome is None or outcome == secret:
             found.append(f"the worker could {name}")
