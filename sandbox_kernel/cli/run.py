@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ..policy.problems import PolicyError
+from ..shared.errors import KernelFault
 
 if TYPE_CHECKING:
     from ..jupyter.results_file import Record
@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         digest = policy_digest(arguments.policy)
         jobs = plan(arguments.notebooks, arguments.out)
-    except (PolicyError, FileNotFoundError) as error:
+    except (KernelFault, FileNotFoundError) as error:
         raise _WrongUse(str(error)) from None
     if not jobs:
         raise _WrongUse("there is no notebook in what was named")

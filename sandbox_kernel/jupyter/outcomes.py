@@ -82,7 +82,7 @@ _LIMIT_WORDS = (
 _REFUSALS = frozenset({"RefusedSyntax", "RefusedModule", "RefusedAttribute", "RefusedValue"})
 _DENIABLE = frozenset({"PermissionError", "ImportError", "ModuleNotFoundError", "URLError"})
 _KERNEL_FAULTS = frozenset(
-    {"KernelFault", "BadConnection", "ConfinementFailed", "WorkerUnavailable", "PolicyError"}
+    {"KernelFault", "BadConnection", "ConfinementFailed", "WorkerUnavailable", "BadPolicy"}
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST_DETAIL = 600

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 
-from ..trusted.policy_files import choose
+from ..trusted.options import LaunchOptions
+from ..trusted.policy_files import load_policies
 
 
 def policy_digest(name: str) -> str:
     """The digest of the policy `name` with all that it extends and with the system's policy.
 
-    Raises PolicyError when one of them is missing or malformed.
+    Raises BadPolicy when one of them is missing or malformed.
     """
-    chosen = choose(name)
-    parts = [chosen.policy.digest, chosen.system.digest if chosen.system else ""]
+    policies = load_policies(LaunchOptions(policy=name))
+    parts = [policies.chosen.digest, policies.system.digest if policies.system else ""]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

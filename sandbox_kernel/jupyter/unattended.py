@@ -99,7 +99,7 @@ class UnattendedClient(SandboxNotebookClient):
 
     def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         tags = cell.metadata.get("tags", [])
-        expected = self.allow_errors or "raises-exception" in tags
+        expected = "raises-exception" in tags
         self.runs.append(CellRun(cell_index, expected))
 
     def _on_cell_executed(
