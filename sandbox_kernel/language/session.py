@@ -87,6 +87,13 @@ class Session:
         self.builtins[name] = value
         self.frame_builtins[name] = value
 
+    def protect(self, module: types.ModuleType) -> None:
+        """Keep the methods of a trusted module's classes from being hidden by its instances.
+
+        A grader hands out objects; ``checker.grade = ...`` would stand before the method.
+        """
+        self.world.protect(module)
+
     # namespaces ----------------------------------------------------------------------------
 
     def namespace(self, **names: Any) -> dict[str, Any]:

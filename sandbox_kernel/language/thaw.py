@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LAZY_CLASSES", "LEFT_OPEN", "WARM_UP", "LazyClass"]
+__all__ = ["LAZY_CLASSES", "LEFT_OPEN", "MACHINERY", "WARM_UP", "LazyClass"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,12 @@ def _warm_path(module: types.ModuleType) -> None:
 
 LEFT_OPEN: dict[tuple[str, str], str] = {
     ("weakref", "finalize"): "registry and flags of pending finalizers",
-    ("executing.executing", "Source"): "caches of the traceback machinery",
-    ("executing.executing", "NodeFinder"): "caches of the traceback machinery",
 }
+
+MACHINERY = frozenset(
+    "executing stack_data asttokens pure_eval pygments parso jedi prompt_toolkit".split()
+)
+"""Packages of the kernel's own that no cell is handed anything of; their classes stay open."""
 
 WARM_UP: dict[str, Callable[[types.ModuleType], None]] = {
     "matplotlib.path": _warm_path,

@@ -8,15 +8,23 @@ it is done. What a library must still change on its own classes is in the table 
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from . import _sys_freeze
 from .ownership import Ownership
-from .thaw import LAZY_CLASSES, LEFT_OPEN, WARM_UP
+from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, WARM_UP
 
 __all__ = ["World"]
+
+
+def _keep_methods(self: Any, name: str, value: Any) -> None:
+    if callable(getattr(type(self), name, None)):
+        raise AttributeError(f"{name!r} of {type(self).__name__} is a method and stays one")
+    object.__setattr__(self, name, value)
+
 
 _HEAP_TYPE = 1 << 9
 
@@ -43,8 +51,19 @@ class World:
         for cls in self._classes():
             if cls.__flags__ & _sys_freeze.IMMUTABLE or self._own.owns_class(cls):
                 continue
-            if (cls.__module__, cls.__qualname__) not in LEFT_OPEN:
+            home = str(cls.__module__)
+            if home.partition(".")[0] not in MACHINERY and (home, cls.__qualname__) not in LEFT_OPEN:
                 _sys_freeze.set_immutable(cls)
+
+    def protect(self, module: types.ModuleType) -> None:
+        """Give the plain classes of ``module`` a ``__setattr__`` that keeps their methods."""
+        for cls in list(vars(module).values()):
+            if not (isinstance(cls, type) and cls.__module__ == module.__name__):
+                continue
+            if cls.__setattr__ is object.__setattr__:
+                with self.thawed(cls):
+                    cls.__setattr__ = _keep_methods  # type: ignore[method-assign,assignment]
+        self.settle()
 
     def _classes(self) -> Iterator[type]:
         """Every class of the process but the cell's own, from `object` down."""
