@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,9 @@ from traitlets.config import Config
 from .bridge import Link
 from .interrupts import Interrupts
 from .session import IOPUB, STDIN, LinkSession
+
+#: A traceback of more frames is shown by its first and last `_FRAMES_KEPT` ones.
+_MOST_FRAMES, _FRAMES_KEPT = 3000, 50
 
 
 class WorkerShell(ZMQInteractiveShell):
@@ -58,7 +62,25 @@ class WorkerShell(ZMQInteractiveShell):
         meant = self.interrupts.meant
         if isinstance(value, asyncio.CancelledError) and meant is not None:
             exc_tuple = (type(meant), meant, trace)
+        _shorten(trace)
         super().showtraceback(exc_tuple, *args, **kwargs)
+
+
+def _shorten(trace: types.TracebackType | None) -> None:
+    """Cut the middle out of a traceback of very deep recursion, which nobody could format.
+
+    A million frames take IPython minutes; a RecursionError at the usual depth stays whole.
+    """
+    frames = 0
+    head: types.TracebackType | None = None
+    tail: deque[types.TracebackType] = deque(maxlen=_FRAMES_KEPT)
+    while trace is not None:
+        frames += 1
+        head = trace if frames == _FRAMES_KEPT else head
+        tail.append(trace)
+        trace = trace.tb_next
+    if frames > _MOST_FRAMES and head is not None:
+        head.tb_next = tail[0]
 
 
 class WorkerKernel(IPythonKernel):

@@ -10,20 +10,31 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..policy.problems import Origin
 from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
+from .limits.change import changed
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, read_process
 from .limits.usage import UsageReply
+from .output_gate import OutputCaps
+from .output_tail import OutputTail
 from .snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from .cell_run import CellRun
+    from .channels import Incoming
     from .supervisor import Supervisor
     from .worker_process import Generation, WorkerProcess
 
 _log = logging.getLogger(__name__)
+
+_NO_CAP = 1 << 62
+#: Bytes that the last part of cut output and the error may take.
+_LAST_ROOM = 64_000
 
 #: Requests after which variables may be others than before.
 _CHANGES_VARIABLES = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
@@ -36,7 +47,7 @@ class CellWatch:
         """Without any limit; `follow` brings those of a policy."""
         self._supervisor = supervisor
         self.monitor = Monitor(self, {})
-        self.monitor.count("output", self._received_bytes)
+        self.monitor.count("output", self._output)
         self.monitor.count("messages", self._received_messages)
         self.monitor.count("open_files", self._open_files)
         #: Whether cells may start processes of their own (the policy's `processes.spawn`).
@@ -44,6 +55,9 @@ class CellWatch:
         self._usage = UsageReply()
         self.snapshots = Snapshots(self._protection)
         self._faults = 0
+        self._tail = OutputTail()
+        self._put_out = 0.0
+        self._received = 0.0
 
     # -- called by the supervisor
 
@@ -72,9 +86,39 @@ class CellWatch:
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
 
-    def begin(self, narrowed: Mapping[str, Limit] | None = None) -> None:
-        """Called before a request goes to the worker; `narrowed` are limits of this cell alone."""
+    def begin(self, request: Incoming) -> None:
+        """Called before a request goes to the worker; a cell's metadata may lower its limits."""
+        session, narrowed = self._supervisor.session, None
+        if session is not None and "sandbox" in request.metadata:
+            narrowed = session.for_cell(request.metadata["sandbox"]).limits
+        self._tail = OutputTail()
+        self._put_out += self._output_of_cell()
+        self._received = self._received_bytes()
+        if request.type == "execute_request":
+            limits = self.monitor.limits if narrowed is None else narrowed
+            self._supervisor.gate.begin_cell(request.id, _caps(limits))
+        else:
+            self._put_out -= self._output_of_cell()
         self.monitor.begin_cell(narrowed)
+
+    def not_shown(self, kind: str, content: dict[str, Any]) -> None:
+        """Called for output that the gate is going to drop, because the cell's limit is used up."""
+        if kind == "stream":
+            self._tail.add(content)
+
+    def last_part(self, run: CellRun) -> list[tuple[str, dict[str, Any]]]:
+        """Called when a request ends: what is still to be shown of output that was cut.
+
+        The end of what was printed and the error, for which the gate is given a little room.
+        """
+        gate = self._supervisor.gate
+        shown = [("stream", {"name": n, "text": text}) for n, text in self._tail.take()]
+        if gate.exceeded is None or not run.is_cell:
+            return []
+        if run.error is not None:
+            shown.append(("error", run.error))
+        gate.raise_limit(_with_room(_caps(self.monitor.limits), gate.used))
+        return shown
 
     def end(self, request_type: str) -> None:
         """Called when a request is over, however it ended."""
@@ -136,6 +180,18 @@ class CellWatch:
         text = f"The cell's process ended: {reason}."
         self.event("killed", {"reason": reason})
         return "WorkerDied", text
+
+    def change(self, wanted: Mapping[str, object]) -> dict[str, Any]:
+        """Called for the control command `limits`: raise or lower limits at once.
+
+        Gives `usage` as it is then. Raises `LimitDenied`, and then nothing has changed; raises
+        `MonitorFailed` when the operating system does not let us move a wall.
+        """
+        limits = changed(self.monitor.limits, wanted, Origin("the control command limits"))
+        self.monitor.change(limits)
+        self._supervisor.gate.raise_limit(_caps(limits))
+        self.event("limits", {"changed": {name: str(limits[name].amount) for name in wanted}})
+        return self.status()
 
     async def wake_copy(self, worker: WorkerProcess) -> Generation | None:
         """Called when a worker has died: the generation that goes on, if there is a copy."""
@@ -239,6 +295,16 @@ class CellWatch:
 
     # -- meters
 
+    def _output(self) -> float:
+        return self._put_out + self._output_of_cell()
+
+    def _output_of_cell(self) -> float:
+        """Bytes that the gate let through, and beyond its limit all that arrived."""
+        gate = self._supervisor.gate
+        if gate.exceeded is None:
+            return float(gate.used)
+        return max(gate.used + 1.0, self._received_bytes() - self._received)
+
     def _received_bytes(self) -> float:
         worker = self._supervisor.worker
         return 0.0 if worker is None else float(worker.received_bytes)
@@ -249,3 +315,19 @@ class CellWatch:
 
     def _open_files(self) -> float:
         return 0.0
+
+
+def _caps(limits: Mapping[str, Limit]) -> OutputCaps:
+    """What the gate may let through of one cell."""
+    output, messages = limits.get("output"), limits.get("messages")
+    return OutputCaps(
+        output=_NO_CAP if output is None or math.isinf(output.value) else int(output.value),
+        output_text="unlimited" if output is None else str(output.amount),
+        messages=_NO_CAP if messages is None or math.isinf(messages.value) else int(messages.value),
+    )
+
+
+def _with_room(caps: OutputCaps, used: int) -> OutputCaps:
+    return replace(
+        caps, output=used + _LAST_ROOM, messages=_NO_CAP, outputs=_NO_CAP, comm_messages=_NO_CAP
+    )

@@ -34,7 +34,7 @@ from .cell_run import ONLY_WHILE_RUNNING, CellRun
 from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
-from .output_gate import DisplayRules, OutputCaps, OutputGate
+from .output_gate import DisplayRules, OutputGate
 from .session_rights import SessionRights
 from .worker_process import Generation, WorkerProcess
 
@@ -224,15 +224,13 @@ class Supervisor:
         run = self.current = CellRun(request, self.execution_count)
         self.last_parent = request.header
         self.channels.status("busy", request.header)
-        self.watch.begin()
-        if run.is_cell:
-            self.gate.begin_cell(request.id, OutputCaps())
-            if not run.silent:
-                self.channels.publish(
-                    "execute_input",
-                    {"code": request.content["code"], "execution_count": run.count},
-                    request.header,
-                )
+        self.watch.begin(request)
+        if run.is_cell and not run.silent:
+            self.channels.publish(
+                "execute_input",
+                {"code": request.content["code"], "execution_count": run.count},
+                request.header,
+            )
         if self._fault is not None:
             fault, self._fault = self._fault, None
             self._fail(run, type(fault).__name__, str(fault))
@@ -269,6 +267,8 @@ class Supervisor:
             return
         run.finished = True
         request = run.request
+        for kind, content in self.watch.last_part(run):
+            self._publish(kind, content, {}, [])
         self.watch.end(request.type)
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
@@ -374,6 +374,8 @@ class Supervisor:
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
     ) -> None:
         """Publish what the cell put out, as far as the output gate lets it through."""
+        if self.gate.exceeded is not None:
+            self.watch.not_shown(kind, content)
         for out in self.gate.iopub(kind, content, metadata, buffers):
             self.channels.publish(
                 out.msg_type, out.content, self.last_parent, out.metadata, out.buffers
