@@ -6,6 +6,7 @@ worker; everything about limits is decided behind them.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ..policy.problems import Origin
 from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
-from .limits.change import changed
+from .limits.change import LimitDenied, changed
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, read_process
+from .limits.scratch_use import ScratchUse, Use
 from .limits.usage import UsageReply
 from .output_gate import OutputCaps
 from .output_tail import OutputTail
@@ -47,9 +49,17 @@ class CellWatch:
         """Without any limit; `follow` brings those of a policy."""
         self._supervisor = supervisor
         self.monitor = Monitor(self, {})
+        #: What staged grants have brought to the host in this kernel's life.
+        self._written = self._new_files = 0
+        self.monitor.count("written", lambda: float(self._written))
+        self.monitor.count("created_files", lambda: float(self._new_files))
         self.monitor.count("output", self._output)
         self.monitor.count("messages", self._received_messages)
-        self.monitor.count("open_files", self._open_files)
+        self.monitor.count("open_files", lambda: self._open_files)
+        self.monitor.count("scratch", lambda: self._scratch_use().bytes)
+        self.monitor.count("scratch_files", lambda: self._scratch_use().files)
+        self._open_files = 0.0
+        self._scratch: ScratchUse | None = None
         #: Whether cells may start processes of their own (the policy's `processes.spawn`).
         self.spawns = False
         self._usage = UsageReply()
@@ -63,6 +73,7 @@ class CellWatch:
 
     def worker_ready(self, worker: WorkerProcess, *, restored: bool = False) -> None:
         """Called when a worker has come up, fresh or as a copy that has taken over."""
+        self._scratch = ScratchUse(worker.pid, worker.scratch)
         own = read_process(worker.pid)
         parent = own.parent if own is not None else os.getpid()
         root = parent if parent != os.getpid() else None
@@ -119,6 +130,11 @@ class CellWatch:
             shown.append(("error", run.error))
         gate.raise_limit(_with_room(_caps(self.monitor.limits), gate.used))
         return shown
+
+    def committed(self, size: int, files: int) -> None:
+        """Called when what a cell staged has reached the host: bytes and new files."""
+        self._written += size
+        self._new_files += files
 
     def end(self, request_type: str) -> None:
         """Called when a request is over, however it ended."""
@@ -187,7 +203,13 @@ class CellWatch:
         Gives `usage` as it is then. Raises `LimitDenied`, and then nothing has changed; raises
         `MonitorFailed` when the operating system does not let us move a wall.
         """
-        limits = changed(self.monitor.limits, wanted, Origin("the control command limits"))
+        before = self.monitor.limits
+        limits = changed(before, wanted, Origin("the control command limits"))
+        if "scratch" in wanted and self._scratch is not None and self._scratch.own_file_system:
+            raise LimitDenied(
+                "limits.scratch: its file system has the size that it was made with. Ask for more "
+                "in the notebook's metadata and restart the kernel."
+            )
         self.monitor.change(limits)
         self._supervisor.gate.raise_limit(_caps(limits))
         self.event("limits", {"changed": {name: str(limits[name].amount) for name in wanted}})
@@ -233,8 +255,9 @@ class CellWatch:
     def status(self) -> dict[str, Any]:
         """Part of the answer to `status`: use and limits. Never raises: a failure is told in it."""
         try:
+            self._count_open_files()
             self.monitor.look()
-        except MonitorFailed as failure:
+        except (MonitorFailed, OSError) as failure:
             return {**self._numbers(), "monitor": str(failure)}
         return self._numbers()
 
@@ -313,8 +336,21 @@ class CellWatch:
         worker = self._supervisor.worker
         return 0.0 if worker is None else float(worker.received_messages)
 
-    def _open_files(self) -> float:
-        return 0.0
+    def _scratch_use(self) -> Use:
+        return Use() if self._scratch is None else self._scratch.look(self._clock())
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _count_open_files(self) -> None:
+        """Only for `status`: the wall is exact, and a look costs as much as there are files."""
+        worker = self._supervisor.worker
+        if worker is not None:
+            try:
+                self._open_files = float(len(os.listdir(f"/proc/{worker.pid}/fd")))
+            except (FileNotFoundError, ProcessLookupError):
+                self._open_files = 0.0
 
 
 def _caps(limits: Mapping[str, Limit]) -> OutputCaps:

@@ -46,6 +46,7 @@ class Generation(Protocol):
     stdout_fd: int
     stderr_fd: int
     pid: int
+    scratch: str
 
     @property
     def exit_fd(self) -> int:
@@ -128,6 +129,11 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id of the worker, as the supervisor sees it; to look at, never to signal."""
         return self._generation.pid
+
+    @property
+    def scratch(self) -> str:
+        """Path of the scratch, as the worker sees it."""
+        return self._generation.scratch
 
     @property
     def gone(self) -> bool:

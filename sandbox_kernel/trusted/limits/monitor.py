@@ -30,6 +30,8 @@ IDLE_PERIOD = 1.0
 NEAR = 0.85
 #: Share of the memory limit at which the dormant copy is given up.
 COPY_GOES = 0.97
+#: Share of the memory limit that a copy must hold alone to be given up for the limit's sake.
+COPY_MATTERS = 0.02
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
 #: Bytes by which the wall may stand beside where it should.
@@ -312,8 +314,8 @@ class Monitor:
 
     def _give_up_copy(self, sample: Sample) -> None:
         memory = self._limits.get("memory")
-        if memory is None or not sample.copy:
-            return
+        if memory is None or sample.copy < memory.value * COPY_MATTERS:
+            return  # Giving it up would gain next to nothing.
         if sample.memory > memory.value * COPY_GOES:
             self._host.drop_copy(
                 f"worker and copy together came to {wording.size(sample.memory)} of the "
