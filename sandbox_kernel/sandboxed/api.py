@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..language.refusal import RefusedSyntax
+
 __all__ = [
     "LimitExceeded",
     "RefusedSyntax",
@@ -25,10 +27,6 @@ class LimitExceeded(BaseException):
 
     Not an `Exception`, so that a cell's `except Exception` does not swallow it by accident.
     """
-
-
-class RefusedSyntax(SyntaxError):
-    """The restricted dialect has no such construct: the message says what to write instead."""
 
 
 class WorkerDied(Exception):

@@ -15,7 +15,7 @@ from ..language import Session
 from ..language.facades import Facade
 from ..language.names import Access, access, reserved_reason
 
-__all__ = ["install", "without_guards"]
+__all__ = ["hide_own_frames", "install", "without_guards"]
 
 _OWN_FILES = re.compile(r"[\\/]sandbox_kernel[\\/](language|sandboxed)[\\/]")
 _IMPORTING = re.compile(r"^\s*(from|import)\s+(?P<rest>.*)$")
@@ -24,7 +24,7 @@ _LAST_WORD = re.compile(r"[\w.]*$")
 
 def install(shell: Any, session: Session) -> None:
     """Put the views into ``shell``."""
-    _tracebacks(shell)
+    hide_own_frames(shell)
     _inspection(shell, session)
     _completion(shell, session)
     _expressions(shell, session)
@@ -40,12 +40,15 @@ def without_guards(traceback: types.TracebackType | None) -> types.TracebackType
         if not _OWN_FILES.search(traceback.tb_frame.f_code.co_filename):
             kept.append(traceback)
         traceback = traceback.tb_next
-    for entry, following in zip(kept, [*kept[1:], None], strict=True):
+    following: types.TracebackType | None = None
+    for entry in reversed(kept):
         entry.tb_next = following
-    return kept[0] if kept else None
+        following = entry
+    return following
 
 
-def _tracebacks(shell: Any) -> None:
+def hide_own_frames(shell: Any) -> None:
+    """Leave the frames of guards and wrappers out of the tracebacks that are shown."""
     plain = shell._get_exc_info
 
     def _get_exc_info(exc_tuple: Any = None) -> tuple[Any, Any, Any]:

@@ -28,6 +28,7 @@ from ..shared.messages import (
 from . import streams
 from .bridge import ChannelClosed, Guard, Link, unread
 from .interrupts import Interrupts
+from .own_rights import OwnRights
 from .session import SHELL, LinkSession
 from .shell import WorkerKernel, build
 from .snapshot import Copies, loop_descriptors, renew_loop
@@ -47,7 +48,6 @@ class Worker:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.interrupts = Interrupts(self.guard, self._look)
-        self.settings: dict[str, Any] = {}
         self.link.on_foreign = self._tell_main
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: str | None = None
@@ -56,6 +56,7 @@ class Worker:
         self.out, self.err = out, err
         self.kernel: WorkerKernel = build(self.link, self.session, self.interrupts, self.loop)
         self.kernel.read_line = self._read_line
+        self.rights = OwnRights(self.kernel.shell, self._ask)
         self.copies = Copies((self.link.lock, out.lock, err.lock), self._flush, self._own)
 
     def run(self) -> None:
@@ -72,6 +73,16 @@ class Worker:
             except BaseException as error:
                 if type(error).__name__ != "LimitExceeded":
                     raise
+
+    def _ask(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask the supervisor on behalf of a cell; its rights may be others afterwards."""
+        body = self.link.ask(command, arguments)
+        self._take_settings()
+        return body
+
+    def _take_settings(self) -> None:
+        for message, _ in self.link.take(Settings):
+            self.rights.follow(message.body)
 
     def _flush(self) -> None:
         self.out.flush()
@@ -91,8 +102,7 @@ class Worker:
             self._start_arrived()
 
     def _start_arrived(self) -> None:
-        for message, _ in self.link.take(Settings):
-            self.settings = message.body
+        self._take_settings()
         for message, _ in self.link.take(TakeCopy):
             self._take_copy(message)
         for message, buffers in self.link.take(Request):

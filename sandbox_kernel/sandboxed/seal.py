@@ -93,7 +93,7 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def _outcome(attempt: Any) -> int | None | str:
+def _outcome(attempt: Any) -> int | str | None:
     """None: it succeeded. A number: the errno that stopped it. A text: what it obtained."""
     try:
         got = attempt()

@@ -53,6 +53,11 @@ class CellRun:
         return not self.silent and bool(self.request.content.get("store_history", True))
 
     @property
+    def sandbox_metadata(self) -> object:
+        """The cell's own wishes; they narrow what the notebook may do."""
+        return self.request.metadata.get("sandbox")
+
+    @property
     def allows_input(self) -> bool:
         """True when the client can answer `input()`."""
         return bool(self.request.content.get("allow_stdin", False))

@@ -1,13 +1,22 @@
-"""The control channel: answered at once, also while a cell runs."""
+"""The control channel: answered at once, also while a cell runs.
+
+Beside Jupyter's own requests it carries `sandbox_request {command, arguments}`, answered with
+`sandbox_reply {status, command, ...}`; docs/protocol.md describes every command.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..shared.messages import Answer, Question
+import msgspec
+
+from ..policy.explain import explanation
+from ..policy.request import plain_request
+from ..shared.errors import Denied as Refused
 from .channels import Incoming
 
 if TYPE_CHECKING:
+    from .permissions import Permissions
     from .supervisor import Supervisor
 
 
@@ -27,11 +36,13 @@ class Control:
                 self._supervisor.answer(request, {"status": "ok"})
             case "usage_request":
                 self._supervisor.answer(request, self._supervisor.watch.usage_reply())
+            case "sandbox_request":
+                self._supervisor.answer(request, self._sandbox(request.content))
             case "shutdown_request":
                 self._shutdown(request)
             case kind:
                 text = f"{kind:.100} is not known on the control channel of this kernel"
-                self._supervisor.answer(request, _unknown(text))
+                self._supervisor.answer(request, _refusal("UnknownRequest", text))
 
     def _shutdown(self, request: Incoming) -> None:
         content = {"status": "ok", "restart": bool(request.content.get("restart", False))}
@@ -39,13 +50,96 @@ class Control:
         self._supervisor.channels.publish("shutdown_reply", content, request.header)
         self._supervisor.stop()
 
-    def on_question(self, question: Question) -> None:
-        """Called when a cell asks about its rights."""
-        worker = self._supervisor.worker
-        if worker is not None:
-            body = {"error": f"{question.command:.100} is not a question that can be asked here"}
-            worker.send(Answer(question.number, body))
+    def _sandbox(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a `sandbox_request`; bad ones are told and change nothing."""
+        command, arguments = content.get("command"), content.get("arguments", {})
+        permissions = self._supervisor.permissions
+        commands = {
+            "status": self._status,
+            "grant": self._grant,
+            "revoke": self._revoke,
+            "narrow": self._narrow,
+            "decide": self._decide,
+            "explain": self._explain,
+            "audit": self._audit,
+            "limits": self._limits,
+        }
+        if not isinstance(command, str) or command not in commands:
+            known = ", ".join(commands)
+            return _refusal("UnknownCommand", f"{command!r:.80}: the commands are {known}")
+        if not isinstance(arguments, dict):
+            return _refusal("BadArguments", "the arguments of a command are an object")
+        if permissions is None:
+            return _refusal("NoPolicy", "the policy cannot be used; see the reply to any cell")
+        try:
+            body = commands[command](permissions, arguments)
+        except Refused as error:
+            return {**_refusal("Denied", str(error)), "command": command, "code": error.code}
+        return {"status": "ok", "command": command, **body}
+
+    def _status(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        """`answers: true` says that this client answers questions with `decide`."""
+        if "answers" in arguments:
+            permissions.asker.client_answers = bool(arguments["answers"])
+        supervisor = self._supervisor
+        session = permissions.session
+        return {
+            "notebook": session.places.notebook,
+            "policy": permissions.rights.policy,
+            "language": permissions.rights.language,
+            "level": supervisor.level,
+            "missing": list(supervisor.missing),
+            "busy": supervisor.busy,
+            "generation": supervisor.generation,
+            "restarts": supervisor.restarts,
+            "grants": [
+                {"id": g.id, "by": g.source, "for": g.scope, **plain_request(g.table)}
+                for g in session.grants.values()
+            ],
+            "questions": [
+                permissions.asker.described(pending)
+                for pending in permissions.asker.pending.values()
+            ],
+            "problems": list(permissions.problems),
+            **supervisor.watch.status(),
+        }
+
+    def _grant(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        return permissions.grant(arguments)
+
+    def _revoke(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        return permissions.revoke(arguments)
+
+    def _narrow(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        return permissions.narrow(arguments)
+
+    def _decide(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        number, answer = arguments.get("id"), arguments.get("answer")
+        if not isinstance(number, int) or not isinstance(answer, str):
+            raise Refused("decide takes the question's id (a number) and an answer (a text)")
+        if not permissions.asker.decide(number, answer):
+            raise Refused(f"there is no open question {number} that takes the answer {answer!r}")
+        return {}
+
+    def _explain(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Without arguments everything, else whether each thing named would be allowed."""
+        if not arguments:
+            return explanation(permissions.rights)
+        return {"answers": permissions.explain(arguments)}
+
+    def _audit(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        most = arguments.get("last", 100)
+        if not isinstance(most, int) or most < 1:
+            raise Refused("audit takes `last`: how many records, from 1")
+        records = permissions.audit.recent(most)
+        return {"records": [msgspec.to_builtins(record) for record in records]}
+
+    def _limits(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Without arguments what holds; else new limits for this session, within `limits.max`."""
+        if arguments:
+            permissions.change_limits(arguments)
+        return {"limits": explanation(permissions.rights)["limits"]}
 
 
-def _unknown(text: str) -> dict[str, Any]:
-    return {"status": "error", "ename": "UnknownRequest", "evalue": text, "traceback": [text]}
+def _refusal(name: str, text: str) -> dict[str, Any]:
+    return {"status": "error", "ename": name, "evalue": text, "traceback": [text]}

@@ -16,11 +16,13 @@ from typing import Any
 from ..policy import Grant, Origin, Places, Request, Right, Rights, parse_request, resolve
 from ..policy.entries import entries, meet
 from ..policy.resolve import YesFrom, written
-from ..policy.rights import KIND_OF, Entry
+from ..policy.rights import Entry
 from ..shared.errors import Denied
+from .limits.change import changed
 from .policy_files import PolicyFiles
 
 NOTEBOOK = "the notebook's metadata"
+LIVE = "the control command limits"
 
 
 class NoSuchGrant(Denied):
@@ -44,6 +46,7 @@ class SessionRights:
         self.request = request
         self.grants: dict[str, Grant] = {}
         self._withdrawn: list[Entry] = []
+        self._limits: dict[str, object] = {}
         self._clock = clock
         self._numbers = itertools.count(1)
         self._kept: Rights | None = None
@@ -75,7 +78,22 @@ class SessionRights:
         if self._withdrawn:
             kept = tuple(r for r in rights.rights if r.grant_id or not self._is_withdrawn(r))
             rights = replace(rights, rights=kept)
+        if self._limits:
+            own = _own_limits(cell)
+            wanted = {name: value for name, value in self._limits.items() if name not in own}
+            limits = changed(rights.limits, wanted, Origin(LIVE))
+            rights = replace(rights, limits=limits)
         return rights
+
+    def change_limits(self, wanted: Mapping[str, object]) -> None:
+        """Other limits from now on, within `limits.max`. Raises `Denied`, and changes nothing."""
+        before, self._limits = self._limits, {**self._limits, **wanted}
+        try:
+            self._resolved(None)
+        except Denied:
+            self._limits = before
+            raise
+        self._changed()
 
     def _is_withdrawn(self, right: Right) -> bool:
         return any(meet(right.entry, entry) == right.entry for entry in self._withdrawn)
@@ -138,7 +156,7 @@ class SessionRights:
         wanted = [e for e, _, _ in entries(request.table, self.places, self._clock())]
         taken = []
         for identity, grant in list(self.grants.items()):
-            mine = [e for e, _, _ in entries(grant.table, self.places, grant.started)]
+            mine = grant.entries(self.places)
             if mine and all(any(_covers(w, e) for w in wanted) for e in mine):
                 del self.grants[identity]
                 taken.append(identity)
@@ -152,50 +170,29 @@ class SessionRights:
         return taken
 
     def narrow(self, identity: str, request: Request) -> Grant:
-        """Leave of a grant only what `request` says too. Raises `NoSuchGrant`, `Denied`."""
+        """Leave of a grant only what `request` says too. Raises `NoSuchGrant`."""
         if identity not in self.grants:
             raise NoSuchGrant(f"no grant has the id {identity!r}")
         assert request.table is not None
         grant = self.grants[identity]
-        now = self._clock()
-        new = [(e, kind) for e, kind, _ in entries(request.table, self.places, now)]
-        old = [(e, kind) for e, kind, _ in entries(grant.table, self.places, grant.started)]
-        named = {kind for _, kind in new} | _emptied(request)
-        left: dict[str, list[Any]] = {}
-        for entry, kind in old:
-            parts = [met for e, k in new if k == kind and (met := meet(entry, e)) is not None]
-            for part in parts if kind in named else [entry]:
-                left.setdefault(kind, []).append(_wanted(part, self.places))
-        kept = parse_request(left, Origin(f"narrow {identity}"))
-        if kept.table is None:
-            raise Denied(f"{identity} cannot be narrowed to that: {kept.problems[0]}")
-        self.grants[identity] = replace(grant, table=kept.table)
+        grant = replace(grant, narrowed=(*grant.narrowed, request.table))
+        self.grants[identity] = grant
         self._changed()
-        return self.grants[identity]
+        return grant
 
     def end_cell(self) -> list[Grant]:
         """Drop the grants that were for one cell."""
         ids = [identity for identity, grant in self.grants.items() if grant.scope == "cell"]
         return self.remove(ids) if ids else []
 
-    def described(self, rights: Rights | None = None) -> dict[str, list[dict[str, Any]]]:
-        """The rights by kind, in the words of `metadata.sandbox`, without the policy's reasons."""
-        found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KIND_OF.values()}
-        for right in (rights or self.rights).rights:
-            words = dict(written(right.entry, self.places))
-            if words not in found[right.kind]:
-                found[right.kind].append(words)
-        return found
-
 
 def _covers(wide: Entry, narrow: Entry) -> bool:
     return type(wide) is type(narrow) and meet(wide, narrow) == narrow
 
 
-def _emptied(request: Request) -> set[str]:
-    return {kind for kind in KIND_OF.values() if getattr(request.table, kind) is not None}
-
-
-def _wanted(entry: Entry, places: Places) -> Mapping[str, object] | object:
-    words = written(entry, places)
-    return words["name"] if KIND_OF[type(entry)] in ("modules", "environment") else words
+def _own_limits(cell: Request | None) -> frozenset[str]:
+    """The limits that a cell's own metadata names."""
+    if cell is None or cell.table is None or cell.table.limits is None:
+        return frozenset()
+    limits = cell.table.limits
+    return frozenset(n for n in limits.__struct_fields__ if getattr(limits, n) is not None)

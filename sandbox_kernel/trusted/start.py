@@ -44,7 +44,7 @@ def run_kernel(connection_file: str, options: LaunchOptions) -> int:
         if session is not None:
             ports = frozenset(connection.ports.values())
             session.move(replace(session.places, closed_ports=ports))
-        return asyncio.run(_serve(connection, _launcher(warden, fault), session))
+        return asyncio.run(_serve(connection, warden, fault, session, options))
     except KernelFault as error:
         print(f"sandbox-kernel cannot start: {error}", file=sys.stderr)
         return 1
@@ -80,11 +80,25 @@ def _launcher(warden: Warden | None, fault: KernelFault | None) -> Launch:
     return refuse if warden is None else launch
 
 
-async def _serve(connection: Connection, launch: Launch, session: SessionRights | None) -> int:
+async def _serve(
+    connection: Connection,
+    warden: Warden | None,
+    fault: KernelFault | None,
+    session: SessionRights | None,
+    options: LaunchOptions,
+) -> int:
     from .channels import Channels
+    from .doors import Doors
+    from .session_start import data_directory
     from .supervisor import Supervisor
 
-    supervisor = Supervisor(Channels(connection), launch, session)
+    supervisor = Supervisor(
+        Channels(connection),
+        _launcher(warden, fault),
+        session,
+        None if warden is None else Doors(warden),
+        data_directory(options),
+    )
     with _end_with_parent(supervisor.stop):
         await supervisor.run()
     return 0
@@ -99,11 +113,20 @@ def _end_with_parent(stop: Callable[[], None]) -> Iterator[None]:
     kernel outlives its parent on purpose.
     """
     parent = os.environ.get("JPY_PARENT_PID", "")
-    if not parent.isdecimal() or int(parent) != os.getppid():
+    if not parent.isdecimal():
         yield
         return
-    descriptor = os.pidfd_open(int(parent))
     loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(int(parent))
+    except ProcessLookupError:
+        loop.call_soon(stop)  # It ended while this kernel started.
+        yield
+        return
+    if os.getppid() not in (int(parent), 1):
+        os.close(descriptor)  # Some other process's variable, inherited.
+        yield
+        return
     loop.add_reader(descriptor, stop)
     try:
         yield

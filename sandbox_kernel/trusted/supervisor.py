@@ -13,9 +13,11 @@ import platform
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
+from ..policy import Rights
 from ..shared.codec import MessageTooBig
 from ..shared.errors import KernelFault
 from ..shared.messages import (
@@ -34,7 +36,9 @@ from .cell_run import ONLY_WHILE_RUNNING, CellRun
 from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
+from .doors import Doors, Taken
 from .output_gate import DisplayRules, OutputGate
+from .permissions import Permissions
 from .session_rights import SessionRights
 from .worker_process import Generation, WorkerProcess
 
@@ -68,11 +72,20 @@ class Supervisor:
     """One kernel. `run` returns when a client has asked for shutdown."""
 
     def __init__(
-        self, channels: Channels, launch: Launch, session: SessionRights | None = None
+        self,
+        channels: Channels,
+        launch: Launch,
+        session: SessionRights | None = None,
+        doors: Doors | None = None,
+        data_directory: str = "",
     ) -> None:
-        """`launch` gives a sealed worker; `session` is None when the policy cannot be used."""
+        """`launch` gives a sealed worker; `session` is None when the policy cannot be used.
+
+        `data_directory` is where the audit log and the approval store of `session` lie.
+        """
         self.channels = channels
         self.session = session
+        self.doors = doors
         self.gate = OutputGate(DisplayRules())
         self.worker: WorkerProcess | None = None
         self.current: CellRun | None = None
@@ -80,6 +93,9 @@ class Supervisor:
         self.execution_count = 1
         self.generation = 0
         self.restarts = 0
+        #: The walls of the worker: their level, and what the machine lacks for a better one.
+        self.level = "none yet"
+        self.missing: tuple[str, ...] = ()
         self._launch = launch
         self._queue: deque[Incoming] = deque()
         self._ready = False
@@ -90,6 +106,9 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.watch = CellWatch(self)
+        self.permissions: Permissions | None = None
+        if session is not None:
+            self.permissions = Permissions(self, session, data_directory)
         if session is not None:
             self.watch.follow(session.rights)
         #: Name and text of the error of a request whose worker died, while its copy wakes up.
@@ -117,6 +136,8 @@ class Supervisor:
             self.watch.close()
             if self.worker is not None:
                 self.worker.close()
+            if self.doors is not None:
+                self.doors.close()
             self.channels.close()
 
     def stop(self) -> None:
@@ -126,6 +147,8 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Interrupt the running cell."""
+        if self.permissions is not None:
+            self.permissions.asker.cancel()
         if self.worker is not None:
             self.worker.interrupt()
             self.watch.interrupted()
@@ -224,6 +247,8 @@ class Supervisor:
         run = self.current = CellRun(request, self.execution_count)
         self.last_parent = request.header
         self.channels.status("busy", request.header)
+        if run.is_cell and self.permissions is not None:
+            self.permissions.begin_cell(run.sandbox_metadata)
         self.watch.begin(request)
         if run.is_cell and not run.silent:
             self.channels.publish(
@@ -231,6 +256,7 @@ class Supervisor:
                 {"code": request.content["code"], "execution_count": run.count},
                 request.header,
             )
+            self._tell_problems()
         if self._fault is not None:
             fault, self._fault = self._fault, None
             self._fail(run, type(fault).__name__, str(fault))
@@ -238,6 +264,13 @@ class Supervisor:
             self._spawn(self._start_worker())
         elif not self._send_request(request, run.count):
             self._fail(run, "MessageTooBig", "the request is too big for the worker's channel")
+
+    def _tell_problems(self) -> None:
+        """Say once, at the next cell, what was left out of the rights that were asked for."""
+        if self.permissions is not None:
+            for text in self.permissions.take_untold():
+                told = {"name": "stderr", "text": f"sandbox: {text}\n"}
+                self.channels.publish("stream", told, self.last_parent)
 
     def _send_request(self, request: Incoming, count: int) -> bool:
         if self.worker is None:
@@ -290,6 +323,33 @@ class Supervisor:
             self.answer(cell, {"status": "aborted"})
         self._next()
 
+    def _end_cell(self, run: CellRun) -> None:
+        """Bring what the cell staged to the host, and end the rights that were for it alone."""
+        if not run.is_cell or self.permissions is None:
+            return
+        if self.doors is not None:
+            done = self.doors.end_cell()
+            self.watch.committed(done.bytes, done.files)
+            for refusal in done.refused:
+                self.permissions.problem(f"not written: {refusal}")
+        self.permissions.end_cell()
+        self._tell_problems()
+
+    def follow_doors(self, rights: Rights) -> dict[str, Any]:
+        """Open and close what these rights open and close; tells what it took."""
+        if self.doors is None or self.worker is None:
+            return {}
+        return _told(self.doors.follow(rights))
+
+    def prompt_person(self, text: str) -> bool:
+        """Put a question of ours on the running cell's stdin; False when it has none."""
+        run = self.current
+        if run is None or not run.allows_input or run.waits_for_input:
+            return False
+        content = {"prompt": text, "password": False}
+        self.channels.reply(run.request, "input_request", content, channel="stdin")
+        return True
+
     def _take_sent_cells(self) -> list[Incoming]:
         """Remove the cells that clients sent before they could see that this one failed."""
         self.channels.drain("shell")
@@ -298,13 +358,16 @@ class Supervisor:
         return cells
 
     def _on_stdin(self, message: Incoming) -> None:
-        run = self.current
-        if message.type != "input_reply" or run is None or not run.waits_for_input:
+        run, value = self.current, message.content.get("value", "")
+        if message.type != "input_reply" or run is None or not isinstance(value, str):
+            return
+        if self.permissions is not None and self.permissions.asker.typed(value):
+            return
+        if not run.waits_for_input:
             return
         run.waits_for_input = False
         self.watch.asks_person(False)
-        value = message.content.get("value", "")
-        if self.worker is not None and isinstance(value, str):
+        if self.worker is not None:
             self.worker.send(InputGiven(run.request.id, value))
 
     # -- the worker
@@ -325,7 +388,10 @@ class Supervisor:
             self._fault = fault
             self._next()
             return
+        self.level, self.missing = generation.level.value, generation.missing
         worker = self.worker = WorkerProcess(generation, self)
+        if self.doors is not None and self.permissions is not None:
+            self.doors.open_for(generation, self.permissions.rights)
         asyncio.get_running_loop().call_later(_START_TIME, self._check_ready, worker)
 
     def _check_ready(self, worker: WorkerProcess) -> None:
@@ -344,7 +410,8 @@ class Supervisor:
             case InputWanted():
                 self._on_input_wanted(message)
             case Question():
-                self._control.on_question(message)
+                if self.permissions is not None:
+                    self._spawn(self.permissions.on_question(message))
             case CopyTaken():
                 self.watch.on_copy_taken(message)
             case Ready():
@@ -353,6 +420,8 @@ class Supervisor:
                     death, self._death = self._death, None
                     if self.worker is not None:
                         self.watch.worker_ready(self.worker, restored=death is not None)
+                    if self.permissions is not None:
+                        self.permissions.tell_worker()
                     if death is not None:
                         self._tell_death(death, self.watch.kept(message.lost))
                     if self.current is None:
@@ -420,6 +489,8 @@ class Supervisor:
         if worker is not self.worker or (self._stopped is not None and self._stopped.done()):
             return
         was_ready, self._ready, self.worker = self._ready, False, None
+        if self.permissions is not None:
+            self.permissions.asker.cancel()
         death, self._death = self._death, None
         for request in self._side_requests.values():
             self.channels.reply(request, "is_complete_reply", {"status": "unknown"})
@@ -461,6 +532,11 @@ class Supervisor:
         else:
             text = f"Between two cells: {text} {what_is_left}\n"
             self.channels.publish("stream", {"name": "stderr", "text": text}, self.last_parent)
+
+
+def _told(taken: Taken) -> dict[str, Any]:
+    """What it took to take access away, for the reply and the event; empty when nothing."""
+    return {name: value for name, value in asdict(taken).items() if value}
 
 
 def _reply_type(request_type: str) -> str:

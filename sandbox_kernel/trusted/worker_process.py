@@ -22,6 +22,7 @@ import msgspec
 from ..shared import codec
 from ..shared.errors import PeerViolation
 from ..shared.messages import Finished, FromWorker, Output
+from .confine.plan import Level
 
 _READ = 1 << 18
 #: Rounds of reading before the loop's other work gets its turn.
@@ -46,6 +47,10 @@ class Generation(Protocol):
     stdout_fd: int
     stderr_fd: int
     pid: int
+    pidfd: int
+    level: Level
+    #: The layers of confinement that this machine lacks.
+    missing: tuple[str, ...]
     scratch: str
 
     @property

@@ -1,0 +1,395 @@
+"""What the notebook of this kernel may do, while it runs: the meeting point of rights and doors.
+
+Whatever changes rights passes here, so that each change is followed by the doors, the limits, the
+output gate and the worker's own view of its rights, is written to the audit log, and is told to
+the clients.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
+from ..policy.explain import explain, grants
+from ..policy.kinds.names import ModuleEntry
+from ..policy.request import plain_request
+from ..policy.tickets import TicketRefused, verify
+from ..shared.errors import Denied as Refused
+from ..shared.errors import PeerViolation
+from ..shared.messages import Answer, Question, Settings
+from .access import Access, access, accesses, decide
+from .approvals import ApprovalStore, StoreError
+from .asking import Asker, question_for
+from .audit import AuditError, AuditLog, Event
+from .capabilities.verdict import Denied
+from .output_gate import DisplayRules
+from .questions import SCOPE_OF
+from .session_rights import SessionRights
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_log = logging.getLogger(__name__)
+
+
+class Permissions:
+    """The rights of one supervisor's notebook."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        session: SessionRights,
+        data_directory: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`data_directory` holds the audit log and the approval store."""
+        self._supervisor = supervisor
+        self.session = session
+        self._clock = clock
+        folder = Path(data_directory)
+        notebook = session.places.notebook or ""
+        self.store = ApprovalStore(folder / "approvals.json")
+        self.audit = AuditLog(folder / "audit.jsonl", notebook=notebook)
+        self.problems: list[str] = [str(p) for p in session.rights.problems]
+        self._untold = list(self.problems)
+        self.asker = Asker(self._send_prompt, supervisor.event)
+        self.cell_rights: Rights | None = None
+        self._followed: Rights | None = None
+        self._take_remembered()
+        self._take_tickets()
+        self.record("started")
+
+    @property
+    def rights(self) -> Rights:
+        """What holds now, for the cell that runs if one does."""
+        return self.cell_rights or self.session.rights
+
+    def _take_remembered(self) -> None:
+        notebook = self.session.places.notebook
+        if notebook is None:
+            return
+        try:
+            for grant in self.store.grants(notebook, now=self._clock()):
+                self.session.add(grant)
+        except StoreError as error:
+            self.problem(f"remembered answers are left out: {error}")
+
+    def _take_tickets(self) -> None:
+        table = self.session.request.table
+        issuers = self.session.policies.chosen.table.tickets.issuers
+        for token in table.tickets if table is not None else ():
+            now, notebook = self._clock(), self.session.places.notebook
+            ticket = verify(token, issuers, notebook=notebook, now=now)
+            if isinstance(ticket, TicketRefused):
+                self.problem(f"a ticket is left out: {ticket.why}")
+            else:
+                self.session.add(ticket.grant(now))
+
+    def problem(self, text: str) -> None:
+        """Something was left out or went wrong; shown in `status` and at the next reply."""
+        self.problems.append(text)
+        self._untold.append(text)
+        _log.warning("%s", text)
+
+    def take_untold(self) -> list[str]:
+        """The problems that no cell's output has shown yet."""
+        untold, self._untold = self._untold, []
+        return untold
+
+    def record(self, event: Event, **fields: Any) -> None:
+        """Write to the audit log; one that cannot be written is a problem of its own."""
+        try:
+            self.audit.record(event, now=self._clock(), **fields)
+        except AuditError as error:
+            self.problem(f"the audit log cannot be written: {error}")
+
+    # -- cells
+
+    def begin_cell(self, metadata: object) -> Rights:
+        """Called before a cell goes to the worker; `metadata` is the cell's own `sandbox`."""
+        self.cell_rights = self.session.for_cell(metadata)
+        if self.cell_rights is not self._followed:
+            self._follow()
+        if self._supervisor.doors is not None:
+            self._supervisor.doors.begin_cell(self.cell_rights)
+        return self.cell_rights
+
+    def end_cell(self) -> None:
+        """Called when a cell is over: one-cell grants end, questions too."""
+        self.asker.cancel()
+        narrowed = self.cell_rights is not self.session.rights
+        self.cell_rights = None
+        for grant in self.session.end_cell():
+            narrowed = True
+            self.record("revoked", grant=grant.id, who="the cell's end")
+        if narrowed:
+            self._follow()
+
+    def _follow(self) -> dict[str, Any]:
+        """Have everything follow the rights that hold now; what it took to take access away."""
+        rights = self._followed = self.rights
+        display: Any = rights.display
+        self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
+        self._supervisor.watch.follow(self.session.rights)
+        taken = self._supervisor.follow_doors(rights)
+        self.tell_worker()
+        return taken
+
+    def tell_worker(self) -> None:
+        """Give the worker its view of its rights: module names, for messages and for `%sandbox`."""
+        worker = self._supervisor.worker
+        if worker is not None:
+            worker.send(Settings(self.worker_settings()))
+
+    def worker_settings(self) -> dict[str, Any]:
+        """What a worker is told: never a path that is closed to it, nor a reason of the policy."""
+        rights = self.rights
+        modules = {
+            right.entry.name: right.origin.place
+            for right in rights.rights
+            if isinstance(right.entry, ModuleEntry)
+        }
+        return {
+            "language": rights.language,
+            "modules": modules,
+            "refused": {
+                refusal.entry.name: refusal.origin.place
+                for refusal in rights.refusals
+                if isinstance(refusal.entry, ModuleEntry)
+            },
+            "processes": rights.spawn,
+            "policy": rights.policy_file,
+        }
+
+    # -- grants, by a client or a person
+
+    def grant(self, arguments: dict[str, Any], source: Any = "client") -> dict[str, Any]:
+        """Put a client's grant in force; gives its id. Raises `shared.errors.Denied`."""
+        request, scope = parse_grant(arguments, Origin("the grant"))
+        table = _well_formed(request)
+        if not any(getattr(table, kind) for kind in _KINDS):
+            raise Refused('the grant names nothing; write e.g. {"files": [{"path": "data"}]}')
+        grant = self.session.new_grant(request, source, scope)
+        adds = self.session.would(grant)
+        if not adds and (left_out := self._refusals(request)):
+            raise Refused("nothing of that can be granted: " + "; ".join(left_out))
+        self._put_in_force(grant)
+        return {"ids": [grant.id], "left_out": self._refusals(request)}
+
+    def _refusals(self, request: Request) -> list[str]:
+        """What of a request no right covers now, each with its reason."""
+        verdicts = (decide(wanted, self.rights) for wanted in accesses(request, self._clock()))
+        return [v.text for v in verdicts if isinstance(v, Denied) and v.code != "files.missing"]
+
+    def _put_in_force(self, grant: Grant) -> None:
+        self.session.add(grant)
+        if self._supervisor.current is not None and self.cell_rights is not None:
+            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        self._follow()
+        wanted = plain_request(grant.table)
+        lasts = grant.scope
+        self.record("granted", grant=grant.id, who=grant.source, lasts=lasts, text=_text(wanted))
+        self._supervisor.event(
+            "granted", {"id": grant.id, "by": grant.source, "for": lasts, **wanted}
+        )
+
+    def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
+        ids = arguments.get("id", arguments.get("ids"))
+        if ids is not None:
+            named = [ids] if isinstance(ids, str) else list(ids)
+            removed = [grant.id for grant in self.session.remove(named)]
+        else:
+            request, _ = parse_grant(arguments, Origin("the revocation"))
+            _well_formed(request)
+            removed = self.session.remove_by_words(request)
+        self._forget_approvals(removed)
+        if self._supervisor.current is not None:
+            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        taken = self._follow()
+        for identity in removed:
+            self.record("revoked", grant=identity, who="client")
+        self._supervisor.event("revoked", {"ids": removed, **taken})
+        return {"revoked": removed, **taken}
+
+    def _forget_approvals(self, removed: list[str]) -> None:
+        stored = [i.removeprefix("approval:") for i in removed if i.startswith("approval:")]
+        if stored:
+            try:
+                self.store.revoke(now=self._clock(), ids=stored)
+            except StoreError as error:
+                self.problem(f"the remembered answer could not be forgotten: {error}")
+
+    def narrow(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Leave less of a grant. Raises `shared.errors.Denied`."""
+        rest = {key: value for key, value in arguments.items() if key != "id"}
+        request = parse_request(rest, Origin("the narrowing"))
+        _well_formed(request)
+        grant = self.session.narrow(str(arguments.get("id")), request)
+        taken = self._follow()
+        self.record("narrowed", grant=grant.id, who="client", text=_text(rest))
+        self._supervisor.event("narrowed", {"id": grant.id, **taken})
+        return {"id": grant.id, **plain_request(grant.table), **taken}
+
+    def change_limits(self, wanted: dict[str, Any]) -> None:
+        """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
+        self.session.change_limits(wanted)
+        if self._supervisor.current is not None:
+            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        self._follow()
+        self.record("granted", kind="limits", who="client", text=_text(wanted))
+        self._supervisor.event("limits", {"limits": wanted})
+
+    def explain(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """Whether each thing that a request names would be allowed, by which rule, and if not
+        what would help. Raises `shared.errors.Denied` for a request that is malformed.
+        """
+        request = parse_request(arguments, Origin("the question"))
+        _well_formed(request)
+        answers = []
+        for wanted in accesses(request, self._clock()):
+            verdict = decide(wanted, self.rights)
+            told: dict[str, Any] = {
+                "kind": wanted.kind,
+                "action": wanted.action,
+                "resource": wanted.resource,
+                "allowed": not isinstance(verdict, Denied),
+            }
+            if isinstance(verdict, Denied):
+                told |= {"rule": verdict.rule, "remedy": verdict.remedy, "code": verdict.code}
+                told["askable"] = verdict.askable
+            elif verdict.right is not None:
+                told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
+            answers.append(told)
+        return answers
+
+    # -- what a cell tried
+
+    def refused(self, wanted: Access, denied: Denied) -> None:
+        """Write down a refusal and tell the clients."""
+        try:
+            self.audit.denied(denied, now=self._clock())
+        except AuditError as error:
+            self.problem(f"the audit log cannot be written: {error}")
+        self._supervisor.event(
+            "denied",
+            {
+                "capability": denied.kind,
+                "action": denied.action,
+                "resource": denied.resource,
+                "code": denied.code,
+                "rule": denied.rule,
+                "remedy": denied.remedy,
+            },
+        )
+
+    async def on_tried(self, wanted: Access) -> dict[str, Any]:
+        """A cell met a wall: was it refused, would a person allow it, and what shall it be told?"""
+        verdict = decide(wanted, self.rights)
+        if isinstance(verdict, Denied) and await self._allowed_by_person(verdict):
+            verdict = decide(wanted, self.rights)
+        if not isinstance(verdict, Denied):
+            return {"retry": True}
+        if verdict.exception != "FileNotFoundError":
+            self.refused(wanted, verdict)
+        return {
+            "retry": False,
+            "exception": verdict.exception,
+            "text": verdict.text,
+            "code": verdict.code,
+        }
+
+    async def _allowed_by_person(self, denied: Denied) -> bool:
+        run = self._supervisor.current
+        source = "" if run is None else str(run.request.content.get("code", ""))
+        question = question_for(denied, self.rights, source)
+        if question is None:
+            return False
+        self.record("asked", kind=denied.kind, action=denied.action, resource=denied.resource)
+        self._supervisor.watch.asks_person(True)
+        try:
+            choice = await self.asker.ask(question, self.rights.question_timeout)
+        finally:
+            self._supervisor.watch.asks_person(False)
+        scope = SCOPE_OF.get(choice)
+        if scope is None:
+            return False
+        request = Request(question.request, Origin("the person's answer"))
+        grant = self.session.new_grant(request, "person", scope)
+        notebook = self.session.places.notebook
+        if choice == "always" and notebook is not None:
+            try:
+                approval = self.store.add(
+                    notebook,
+                    question.request,
+                    now=self._clock(),
+                    lifetime=self.rights.remember,
+                    policy=self.rights.policy,
+                )
+                grant = replace(grant, id=f"approval:{approval.id}")
+            except StoreError as error:
+                self.problem(f"the answer could not be remembered: {error}")
+        self._put_in_force(grant)
+        return True
+
+    def _send_prompt(self, text: str) -> bool:
+        return self._supervisor.prompt_person(text)
+
+    async def on_question(self, question: Question) -> None:
+        """Called for each question of a cell; answers it."""
+        worker = self._supervisor.worker
+        try:
+            body = await self._answer(question.command, question.arguments)
+        except PeerViolation as violation:
+            body = {"error": str(violation)}
+        if worker is not None and worker is self._supervisor.worker:
+            worker.send(Answer(question.number, body))
+
+    async def _answer(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        match command:
+            case "tried":
+                wanted = access(arguments.get("action"), arguments.get("resource"))
+                return await self.on_tried(wanted)
+            case "can":
+                wanted = access(arguments.get("action"), arguments.get("resource"))
+                return {"allowed": not isinstance(decide(wanted, self.rights), Denied)}
+            case "grants":
+                return {"grants": grants(self.rights)}
+            case "limits":
+                return {"limits": grants(self.rights)["limits"]}
+            case "describe":
+                return {"text": explain(self.rights)}
+            case "request":
+                return await self._on_request(arguments.get("wanted"))
+        raise PeerViolation(f"no such question: {command:.80}")
+
+    async def _on_request(self, wanted: object) -> dict[str, Any]:
+        """`sandbox.request(…)`: a cell asks for rights in the words of the metadata."""
+        request = parse_request(wanted, Origin("sandbox.request"))
+        if request.table is None:
+            return {"error": "; ".join(map(str, request.problems))}
+        for tried in accesses(request, self._clock()):
+            answer = await self.on_tried(tried)
+            if not answer["retry"]:
+                return {"granted": False, "text": answer["text"]}
+        return {"granted": True}
+
+
+_KINDS = ("files", "sockets", "modules", "environment", "display", "processes")
+
+
+def _well_formed(request: Request) -> Any:
+    if request.table is None:
+        raise Refused("; ".join(map(str, request.problems)))
+    return request.table
+
+
+def _text(wanted: object) -> str:
+    return msgspec.json.encode(wanted).decode()
