@@ -118,9 +118,10 @@ class Broker:
             call = notify.receive(self._listener.fd)
             if call is None:
                 return True
-            self._answer(call)
+            self.answer(call)
 
-    def _answer(self, call: notify.Notification) -> None:
+    def answer(self, call: notify.Notification) -> None:
+        """Answer one waiting call."""
         name = self._names[call.number]
         try:
             code = self._decide(name, call)

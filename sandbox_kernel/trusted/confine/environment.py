@@ -67,7 +67,6 @@ def complete(
     *,
     home: str,
     temporary: str,
-    processors: int,
     python_path: Iterable[str] = (),
     library_path: str = "",
 ) -> dict[str, str]:
@@ -86,8 +85,6 @@ def complete(
         # Installed packages are read-only inside: do not even try.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
-        # joblib would run lscpu to find out.
-        "LOKY_MAX_CPU_COUNT": str(processors),
     }
     entries = ":".join(python_path)
     if entries:

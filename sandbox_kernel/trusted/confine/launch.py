@@ -181,7 +181,6 @@ def _plan_message(spec: WorkerSpec, found: roots.Roots) -> dict[str, Any]:
         spec.environment,
         home=f"{SCRATCH}/home",
         temporary=f"{SCRATCH}/tmp",
-        processors=len(os.sched_getaffinity(0)),
         python_path=_python_path(found),
         library_path=os.environ.get("LD_LIBRARY_PATH", ""),
     )

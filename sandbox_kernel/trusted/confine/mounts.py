@@ -31,14 +31,15 @@ class Tree:
 def etc_files(
     uid: int, gid: int, host_name: str, scratch: str = SCRATCH
 ) -> tuple[tuple[str, str], ...]:
-    """The files of /etc that are written from memory: one user, no name server."""
+    """The files of /etc that are written from memory: one user, our name service."""
     return (
         ("/etc/passwd", f"sandbox:x:{uid}:{gid}:sandbox:{scratch}/home:/usr/sbin/nologin\n"),
         ("/etc/group", f"sandbox:x:{gid}:\n"),
         ("/etc/hosts", f"127.0.0.1 localhost {host_name}\n::1 localhost\n"),
         ("/etc/hostname", f"{host_name}\n"),
         ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n"),
-        ("/etc/resolv.conf", ""),
+        # The socket door answers there, over a stream: libc then asks by connect, not by datagram.
+        ("/etc/resolv.conf", "nameserver 127.0.0.1\noptions use-vc timeout:5 attempts:1\n"),
         ("/etc/host.conf", "multi on\n"),
         ("/etc/gai.conf", ""),
         ("/etc/machine-id", ""),

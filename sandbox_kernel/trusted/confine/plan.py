@@ -240,8 +240,11 @@ def seccomp_rules(
     )
     rules["sched_setaffinity"] = Rule(refuse(errno.EPERM), (Case((Arg(0, 0),), ALLOW),))
     signals = ALLOW if inside_mounts or scoped_signals else ask or refuse(errno.EPERM)
-    rules.update((name, Rule(signals)) for name in ("kill", "tgkill", "tkill"))
-    rules.update(_sockets())
+    rules.update((name, Rule(signals)) for name in ("tgkill", "tkill"))
+    # A negative number means a group, or everybody: what a program that starts others needs.
+    group = Case((Arg(0, 0x80000000, 0x80000000),), refuse(errno.EPERM))
+    rules["kill"] = Rule(signals, () if spawn else (group,))
+    rules.update(_sockets(ask))
     return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
 
 
@@ -261,22 +264,32 @@ def _one_of(index: int, values: Iterable[int], otherwise: int) -> Rule:
     return Rule(refuse(otherwise), tuple(Case((Arg(index, v),), ALLOW) for v in values))
 
 
-def _sockets() -> dict[str, Rule]:
-    """TCP sockets that a door connects, and pairs within the process."""
+def _sockets(ask: int | None) -> dict[str, Rule]:
+    """TCP sockets that a door connects, Unix streams that a door connects, datagrams that a door
+    carries."""
     stream = Arg(1, table.SOCK_STREAM, table.SOCK_TYPE_MASK)
-    tcp = tuple(
+    datagram = Arg(1, table.SOCK_DGRAM, table.SOCK_TYPE_MASK)
+    made = [
         Case((Arg(0, family), stream, Arg(2, protocol)), ALLOW)
         for family in (table.AF_INET, table.AF_INET6)
         for protocol in (0, table.IPPROTO_TCP)
-    )
+    ]
+    made.append(Case((Arg(0, table.AF_UNIX), stream, Arg(2, 0)), ALLOW))
+    if ask:
+        made += [
+            Case((Arg(0, family), datagram, Arg(2, protocol)), ask)
+            for family in (table.AF_INET, table.AF_INET6)
+            for protocol in (0, table.IPPROTO_UDP)
+        ]
     no = refuse(errno.EPERM)
     fast_open = Arg(0, table.MSG_FASTOPEN, table.MSG_FASTOPEN)
     return {
-        "socket": Rule(refuse(errno.EAFNOSUPPORT), tcp),
+        "socket": Rule(refuse(errno.EAFNOSUPPORT), tuple(made)),
         "socketpair": Rule(no, (Case((Arg(0, table.AF_UNIX), stream), ALLOW),)),
-        # A destination is a pointer that the filter cannot follow: only "none" passes.
+        # A destination is a pointer that the filter cannot follow: only "none" passes, a door
+        # looks at the rest.
         "sendto": Rule(
-            no,
+            ask or no,
             (
                 Case((fast_open._replace(argument=3),), no),
                 Case((Arg(4, 0, 2**64 - 1, wide=True),), ALLOW),

@@ -74,7 +74,7 @@ PLAIN: Final = (
     _group("own thread state and file mode mask", "arch_prctl umask getcwd fchdir"),
     _group(
         "use a connected socket that a door gave",
-        "recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt",
+        "recvfrom recvmsg recvmmsg shutdown getsockname getpeername getsockopt accept accept4",
     ),
 )
 
@@ -101,7 +101,7 @@ ATTRIBUTE_CHANGES: Final = _group(
 )
 #: The same on an open file: at `full` its mount decides.
 FILE_ATTRIBUTE_CHANGES: Final = _group("mode of an open file", "fchmod")
-NETWORK: Final = _group("reach out or be reached: a door decides", "connect bind")
+NETWORK: Final = _group("reach out or be reached: a door decides", "connect bind listen")
 FORK: Final = _group(
     "a second process: only one that the supervisor ordered, or what `processes` allows",
     "fork vfork",
@@ -160,7 +160,9 @@ PRCTLS: Final = {
     "PR_GET_THP_DISABLE": 42,
     "PR_SET_VMA": 0x53564D41,
 }
-AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, SOCK_TYPE_MASK, IPPROTO_TCP = 1, 2, 10, 1, 0xF, 6
+AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
+SOCK_STREAM, SOCK_DGRAM, SOCK_TYPE_MASK = 1, 2, 0xF
+IPPROTO_TCP, IPPROTO_UDP = 6, 17
 #: Connects without connect(2).
 MSG_FASTOPEN: Final = 0x20000000
 #: (level, option) that change how an own connection behaves, not whom it reaches.
@@ -177,4 +179,5 @@ REFUSED_WITH: Final = {
     "setsockopt": errno.ENOPROTOOPT,
     "connect": errno.EACCES,
     "bind": errno.EACCES,
+    "listen": errno.EACCES,
 }

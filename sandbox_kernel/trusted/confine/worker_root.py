@@ -176,12 +176,7 @@ def _proc_texts(host_proc: int) -> dict[str, str]:
 def _proc(texts: dict[str, str]) -> bool:
     """Mount /proc: our own, masked and read-only, or files from memory. True for our own."""
     os.makedirs("proc", exist_ok=True)
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    try:
-        linux.mount("proc", "proc", "proc", flags)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENODEV):
-            raise
+    if not _mount_proc():
         _write_texts("proc", texts)
         os.makedirs("proc/self")
         os.symlink("self/mounts", "proc/mounts")
@@ -199,6 +194,22 @@ def _proc(texts: dict[str, str]) -> bool:
     linux.set_mount_attributes(-1, os.path.abspath("proc/sys"), attributes, recursive=False)
     linux.set_mount_attributes(-1, os.path.abspath("proc"), attributes, recursive=False)
     return True
+
+
+def _mount_proc() -> bool:
+    """A procfs that shows only processes that the reader might trace: not init (Linux 5.8)."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    for options in ("hidepid=ptraceable", "hidepid=2"):
+        try:
+            linux.mount("proc", "proc", "proc", flags, options)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                continue
+            if error.errno in (errno.EPERM, errno.EBUSY, errno.ENODEV):
+                return False
+            raise
+        return True
+    raise OSError(errno.EINVAL, "procfs takes no hidepid")
 
 
 def _write_texts(folder: str, texts: dict[str, str]) -> None:

@@ -1,0 +1,72 @@
+"""The worker of these tests: seal, then attack on request.
+
+Descriptor 3 is the channel: a name a line comes in, a JSON object a line goes out. With `apart` as
+the first argument each attack runs in a process of its own (for the control, where it succeeds and
+may leave the process in any state); behind walls that cannot be, and it runs here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import traceback
+
+import attack_files
+import attack_kernel
+import attack_network
+import attack_processes
+from _sys_raw import Absent
+from attack import ATTACKS, Target
+
+from sandbox_kernel.sandboxed.seal import seal
+
+MODULES = (attack_files, attack_kernel, attack_network, attack_processes)
+
+
+def outcome(name: str, target: Target) -> dict[str, str]:
+    """What came of one attack."""
+    try:
+        got = ATTACKS[name].run(target)
+    except Absent as missing:
+        return {"absent": str(missing)}
+    except OSError as error:
+        return {"stopped": f"{type(error).__name__} {error.errno}"}
+    except BaseException:
+        return {"broken": traceback.format_exc()}
+    return {"got": got or ""}
+
+
+def apart(name: str, target: Target) -> dict[str, str]:
+    """The same in a process of its own, reported through a pipe."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.write(writer, json.dumps(outcome(name, target)).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as report:
+        data = report.read()
+    _, status = os.waitpid(pid, 0)
+    if data:
+        return dict(json.loads(data))
+    code = os.waitstatus_to_exitcode(status)
+    return {"got": "the program ran"} if code == 0 else {"stopped": f"exit code {code}"}
+
+
+def main() -> None:
+    """Until the channel is closed."""
+    seal(int(sys.argv[-1]))
+    channel = socket.socket(fileno=int(sys.argv[-2]))
+    run = apart if "apart" in sys.argv else outcome
+    with channel.makefile("rw") as lines:
+        target = Target(**json.loads(lines.readline()))
+        for line in lines:
+            lines.write(json.dumps(run(line.strip(), target)) + "\n")
+            lines.flush()
+
+
+if __name__ == "__main__":
+    main()
