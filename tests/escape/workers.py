@@ -13,7 +13,7 @@ from pathlib import Path
 from sandbox_kernel.trusted.confine.environment import scrub
 from sandbox_kernel.trusted.confine.launch import Generation, Warden
 from sandbox_kernel.trusted.confine.plan import Level
-from sandbox_kernel.trusted.confine.spec import WorkerSpec
+from sandbox_kernel.trusted.confine.spec import DEFAULT_RLIMITS, WorkerSpec
 
 from .outside import Outside
 
@@ -48,6 +48,7 @@ def spec_for(level: Level, outside: Outside, *, apart: bool = False) -> WorkerSp
         environment=environment,
         read_roots=(INSIDE, str(outside.root)),
         forced_level=level,
+        rlimits={} if level is Level.LANGUAGE_ONLY else DEFAULT_RLIMITS,
         entry=(f"{INSIDE}/run.py", *arguments),
     )
 
@@ -76,8 +77,10 @@ class Attacker:
         self._reader, self._writer = await asyncio.open_connection(sock=self.worker.channel)
         self._writer.write(json.dumps(self.outside.target()).encode() + b"\n")
 
-    async def attack(self, name: str, witness: str) -> Result:
+    async def attack(self, name: str, witness: str, *, fresh: bool = False) -> Result:
         """Run one attack and look at its witness."""
+        if fresh:
+            await self._drop()
         if self.worker is None:
             await self._fresh()
         assert self._reader is not None
@@ -137,13 +140,16 @@ async def second_kernel(outside: Outside, level: Level) -> tuple[Warden, Generat
 
 
 async def run_all(
-    level: Level, attacks: Iterable[tuple[str, str]], outside: Outside, other: Level
+    level: Level, attacks: Iterable[tuple[str, str, bool]], outside: Outside, other: Level
 ) -> dict[str, Result]:
-    """All attacks (name, witness) at one level, beside a second kernel at level `other`."""
+    """All attacks (name, witness, fresh) at one level, beside a second kernel at level `other`."""
     warden, neighbour = await second_kernel(outside, other)
     attacker = Attacker(level, outside)
     try:
-        return {name: await attacker.attack(name, witness) for name, witness in attacks}
+        return {
+            name: await attacker.attack(name, witness, fresh=fresh)
+            for name, witness, fresh in attacks
+        }
     finally:
         await attacker.close()
         neighbour.close()
