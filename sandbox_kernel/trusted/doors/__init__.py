@@ -8,7 +8,6 @@ runs beside it. No answer of a door waits for a person.
 
 from __future__ import annotations
 
-from .doors import CommitReport, Doors, Problem
-from .mount import Taken
+from .doors import CommitReport, Doors, Problem, Taken
 
 __all__ = ["CommitReport", "Doors", "Problem", "Taken"]

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...policy.rights import Rights
+from ..capabilities.verdict import Denied
+from ..confine.broker import Listener
 from ..confine.plan import Level
+from .call_door import Dispatcher
+from .connections import Opened
 from .file_rights import FileRights, file_rights
-from .mount import Committed, Taken, Warden
+from .mount import Committed, Warden
+from .mount import Taken as FilesTaken
 from .mounted_files import MountedFiles
+from .names import SyntheticNames
+from .proxy import ProxyFor, no_proxy
+from .resolver import Resolver, system_resolver
+from .socket_calls import SocketDoor
 from .staged_review import Refusal
 
 STAGING_BYTES = 1 << 30
+MOST_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +49,34 @@ class CommitReport:
     files: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What taking rights away came to.
+
+    killed: why the worker, or a process of it, was ended; empty when it was not.
+    still_open: regular files that stay readable through descriptors that were open before.
+    shut: `host:port` of connections and listeners that were shut down.
+    """
+
+    killed: tuple[str, ...] = ()
+    still_open: tuple[str, ...] = ()
+    shut: tuple[str, ...] = ()
+
+
 class Generation(Protocol):
     """The launcher's generation, as far as the doors need it."""
 
     level: Level
     pid: int
-    pidfd: int
+    scratch: str
+    door: object
 
 
 class FileDoor(Protocol):
     """What both file doors do."""
 
-    def follow(self, rights: FileRights) -> Taken: ...
-    def begin_cell(self, rights: FileRights) -> Taken: ...
+    def follow(self, rights: FileRights) -> FilesTaken: ...
+    def begin_cell(self, rights: FileRights) -> FilesTaken: ...
     def end_cell(self) -> Committed: ...
     def close(self) -> None: ...
 
@@ -59,7 +85,8 @@ class Doors:
     """The doors of one kernel.
 
     warden: the running warden. staging_bytes: room for staged changes of a grant that has no
-    meter of its own. problem: called for a right that could not be opened.
+    meter of its own. problem: called for a right that could not be opened. denied: called for
+    each access that a door refused by a rule. resolver, proxy: how granted names are reached.
     """
 
     def __init__(
@@ -68,35 +95,73 @@ class Doors:
         *,
         staging_bytes: int = STAGING_BYTES,
         problem: Callable[[Problem], None] = lambda problem: None,
+        denied: Callable[[Denied], None] = lambda denied: None,
+        resolver: Resolver = system_resolver,
+        proxy: ProxyFor = no_proxy,
     ) -> None:
         self._warden = warden
         self._staging_bytes = staging_bytes
         self._problem = problem
+        self._denied = denied
+        self._resolver = resolver
+        self._proxy = proxy
+        self._names = SyntheticNames()
+        self._calls: Dispatcher | None = None
         self._files: FileDoor | None = None
+        self._sockets: SocketDoor | None = None
+        self._recent: dict[str, Denied] = {}
+
+    def door_factory(self, listener: Listener) -> Dispatcher:
+        """What to launch a generation with: `warden.launch(doors.door_factory)`."""
+        self._calls = Dispatcher(listener)
+        return self._calls
 
     def open_for(self, generation: Generation, rights: Rights) -> None:
         """Called once for a generation that has sealed itself, before its first cell."""
-        self.worker_died()
+        calls = self._calls
+        self._close_doors()
+        self._calls = calls
         if generation.level is Level.FULL:
             self._files = MountedFiles(
                 self._warden,
                 generation.pid,
                 staging_bytes=self._staging_bytes,
-                problem=self._tell,
+                problem=self._tell_problem,
             )
+        if calls is not None:
+            self._sockets = SocketDoor(
+                generation.pid,
+                generation.scratch,
+                own_network=generation.level is Level.FULL,
+                names=self._names,
+                rights=rights,
+                tell=self._tell_denied,
+                resolver=self._resolver,
+                proxy=self._proxy,
+            )
+            calls.attach(self._sockets)
         self.follow(rights)
 
     def follow(self, rights: Rights) -> Taken:
         """Rights have changed: a grant, a revocation, a narrowing. What it took to take away."""
-        if self._files is None:
-            return Taken()
-        return self._files.follow(file_rights(rights))
+        files = FilesTaken()
+        if self._files is not None:
+            files = self._files.follow(file_rights(rights))
+        return self._taken(files, rights)
 
     def begin_cell(self, rights: Rights) -> Taken:
         """A cell is about to run with these rights."""
-        if self._files is None:
-            return Taken()
-        return self._files.begin_cell(file_rights(rights))
+        files = FilesTaken()
+        if self._files is not None:
+            files = self._files.begin_cell(file_rights(rights))
+        return self._taken(files, rights)
+
+    def _taken(self, files: FilesTaken, rights: Rights) -> Taken:
+        opened: tuple[Opened, ...] = ()
+        if self._sockets is not None:
+            opened = self._sockets.follow(rights)
+        shut = tuple(f"{o.name or o.address}:{o.port}" for o in opened)
+        return Taken(files.killed, files.still_open, shut)
 
     def end_cell(self) -> CommitReport:
         """The cell has ended by itself: commit what it staged."""
@@ -110,15 +175,52 @@ class Doors:
             done.files,
         )
 
+    def interrupted(self) -> None:
+        """A cell is being interrupted: calls that wait for the network fail with EINTR.
+
+        To be called after the signal was sent, so that the worker sees it first.
+        """
+        if self._sockets is not None:
+            self._sockets.interrupted()
+
+    def last_refusal(self, resource: str) -> Denied | None:
+        """The latest refusal of `resource`: a path, `host:port`, or a synthetic address and port.
+
+        For the wording of the exception in the cell, which knows no more than an errno.
+        """
+        return self._recent.get(resource)
+
+    def name_of(self, address: str) -> str | None:
+        """The granted name that a synthetic address stands for, None for any other text."""
+        try:
+            return self._names.name(ipaddress.ip_address(address))
+        except ValueError:
+            return None
+
     def worker_died(self) -> None:
-        """The worker is gone: what it staged is dropped, connections are closed."""
-        if self._files is not None:
-            self._files.close()
-            self._files = None
+        """The worker is gone: what it staged is dropped, its doors are closed."""
+        self._close_doors()
+        if self._calls is not None:
+            self._calls.close()
+            self._calls = None
 
     def close(self) -> None:
         """The kernel ends."""
         self.worker_died()
 
-    def _tell(self, what: str, why: str) -> None:
+    def _close_doors(self) -> None:
+        if self._files is not None:
+            self._files.close()
+            self._files = None
+        if self._sockets is not None:
+            self._sockets.close()
+            self._sockets = None
+
+    def _tell_problem(self, what: str, why: str) -> None:
         self._problem(Problem(what, why))
+
+    def _tell_denied(self, denied: Denied) -> None:
+        self._recent[denied.resource] = denied
+        while len(self._recent) > MOST_REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        self._denied(denied)

@@ -64,6 +64,10 @@ class World:
         request = None if cell is None else parse_request(cell, Origin("the cell's metadata"))
         return resolve(policy, places, now=0.0, cell=request)
 
+    def sockets(self, *lines: str) -> Rights:
+        """Rights to sockets: each line is the inside of a [[given.sockets]] table."""
+        return self.rights("\n".join(f'[[given.sockets]]\nreason = "test"\n{x}' for x in lines))
+
     def files(self, *lines: str) -> Rights:
         """Rights to files: each line is the inside of a [[given.files]] table."""
         return self.rights("\n".join(f'[[given.files]]\nreason = "test"\n{x}' for x in lines))
@@ -79,6 +83,7 @@ class Worker:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.problems: list[str] = []
+        self.denied: list[str] = []
         self.doors: Doors
         self._call(self._start, options)
 
@@ -93,12 +98,15 @@ class Worker:
         )
         self.warden = Warden.start(spec)
         self.doors = Doors(
-            self.warden, problem=lambda p: self.problems.append(f"{p.what}: {p.why}"), **options
+            self.warden,
+            problem=lambda p: self.problems.append(f"{p.what}: {p.why}"),
+            denied=lambda d: self.denied.append(d.text),
+            **options,
         )
         await self.launch()
 
     async def launch(self) -> None:
-        self.generation = self.warden.launch()
+        self.generation = self.warden.launch(self.doors.door_factory)
         await asyncio.wait_for(self.generation.sealed(), SECONDS)
         self._channel = self.generation.channel.dup()
         self._channel.settimeout(SECONDS)
