@@ -11,20 +11,20 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from . import replies, widgets
-from .bounds import MAX_DEPTH, clean_json, size_in_words, text_size
+from . import replies
+from .bounds import MAX_DEPTH, size_in_words, text_size
 from .bundle import BundleGate
+from .comms import CommGate
 from .notes import Withheld, as_html, sentence
 from .rules import DisplayRules, Outgoing, OutputCaps, SessionCaps
 from .text import one_line, plain
-from .widgets import Model, Refused
+from .widgets import Refused
 
 _log = logging.getLogger(__name__)
 
 MAX_DISPLAY_ID = 256
 MAX_PROMPT = 1_000
 MAX_REPLY = 20_000_000
-MAX_REFUSED_MODELS = 2_000
 
 
 _Handler = Callable[[dict[str, Any], dict[str, Any], list[bytes]], list[Outgoing]]
@@ -40,22 +40,23 @@ class OutputGate:
 
     def __init__(self, rules: DisplayRules, session: SessionCaps | None = None) -> None:
         self._session = session or SessionCaps()
-        self._bundles = BundleGate(rules, self._model_known, self._refused_model)
-        self._displays: set[str] = set()
-        self._comms: dict[str, Model] = {}
-        self._refused: dict[str, Withheld] = {}
-        self._states = widgets.StateRules(
-            self._comms, self._bundles.clean_html, self._clean_outputs
+        self._comms = CommGate(
+            lambda: self.rules,
+            self._session,
+            lambda text: self._bundles.clean_html(text),
+            self._clean_outputs,
         )
+        self._bundles = BundleGate(rules, self._comms.model_known, self._comms.refused_model)
+        self._displays: set[str] = set()
         self._handlers: dict[str, _Handler] = {
             "display_data": self._display_data,
             "execute_result": self._execute_result,
             "update_display_data": self._update_display,
             "error": self._error,
             "clear_output": self._clear_output,
-            "comm_open": self._comm_open,
-            "comm_msg": self._comm_msg,
-            "comm_close": self._comm_close,
+            "comm_open": lambda content, metadata, buffers: self._comms.opened(content, buffers),
+            "comm_msg": lambda content, metadata, buffers: self._comms.message(content, buffers),
+            "comm_close": lambda content, metadata, buffers: self._comms.closed(content),
         }
         self.begin_cell("", OutputCaps())
 
@@ -73,7 +74,7 @@ class OutputGate:
     def begin_cell(self, parent_id: str, caps: OutputCaps) -> None:
         """Start counting anew: request `parent_id` is handed to the worker."""
         self._caps = caps
-        self._states.own_parent = parent_id
+        self._comms.begin_cell(parent_id)
         self.used = 0
         """Bytes that this cell has put out, and that were let through."""
         self._messages = self._outputs = self._comm_messages = 0
@@ -103,6 +104,8 @@ class OutputGate:
             if over:
                 return over
             return handler(content, metadata, buffers)
+        except Refused as refused:
+            return [self._note(refused.withheld)]
         except Exception:
             # A fault of this gate's must not let anything through, nor end the kernel.
             _log.exception("output gate: %s could not be decided", msg_type)
@@ -224,147 +227,9 @@ class OutputGate:
 
     # ---- widgets
 
-    def _model_known(self, model_id: str) -> bool:
-        return self.rules.widgets != "off" and model_id in self._comms
-
-    def _refused_model(self, model_id: str) -> Withheld:
-        if self.rules.widgets == "off":
-            return Withheld("a widget", "widgets are off", "widgets", "core")
-        return self._refused.get(model_id) or Withheld("a widget", "its model was not let through")
-
-    def _comm_open(
-        self, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
-    ) -> list[Outgoing]:
-        comm_id = content.get("comm_id")
-        if not widgets.is_comm_id(comm_id):
-            return []
-        comm = str(comm_id)
-        try:
-            return [self._opened(comm, content, buffers)]
-        except Refused as refused:
-            if len(self._refused) < MAX_REFUSED_MODELS:
-                self._refused[comm] = refused.withheld
-            return []
-
-    def _opened(self, comm: str, content: dict[str, Any], buffers: list[bytes]) -> Outgoing:
-        rule = self.rules.widgets
-        target = one_line(content.get("target_name"), 200)
-        if rule == "off":
-            raise Refused(Withheld("a widget", "widgets are off", "widgets", "core"))
-        if comm in self._comms:
-            raise Refused(Withheld("a widget", "its id is in use"))
-        if len(self._comms) >= self._session.comms:
-            raise Refused(Withheld("a widget", f"{self._session.comms} are open"))
-        data = content.get("data")
-        data = data if isinstance(data, dict) else {}
-        state = data.get("state")
-        core = target == "jupyter.widget" and isinstance(state, dict)
-        if rule != "any" and not core:
-            raise Refused(Withheld(f"a comm of {target}", "not ipywidgets' own", "widgets", "any"))
-        model = Model(target)
-        if core and isinstance(state, dict):
-            try:
-                model.name = self._states.check_class(state)
-            except Refused:
-                if rule != "any":
-                    raise
-        if model.name and isinstance(state, dict):
-            widgets.check_buffers(data.get("buffer_paths"), buffers, lambda path: model.name)
-            clean = self._states.clean(state, model, opening=True)
-            data = {"state": clean, "buffer_paths": clean_json(data.get("buffer_paths") or [])}
-        else:
-            data = clean_json(data)
-        self._comms[comm] = model
-        return Outgoing(
-            "comm_open",
-            {"comm_id": comm, "target_name": target, "data": data},
-            {"version": "2.1.0"} if target == "jupyter.widget" else {},
-            list(buffers),
-        )
-
-    def _comm_msg(
-        self, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
-    ) -> list[Outgoing]:
-        comm, data = content.get("comm_id"), content.get("data")
-        if self.rules.widgets == "off" or not widgets.is_comm_id(comm):
-            return []
-        if not isinstance(data, dict):
-            return []
-        model = self._comms.get(str(comm))
-        try:
-            if model is None:
-                cleaned = self._all_states(data, buffers)
-            elif model.name:
-                cleaned = self._core_message(data, model, buffers)
-            elif self.rules.widgets == "any":
-                cleaned = clean_json(data)
-            else:
-                return []
-        except Refused as refused:
-            return [self._note(refused.withheld)]
-        if cleaned is None:
-            return []
-        return [Outgoing("comm_msg", {"comm_id": comm, "data": cleaned}, {}, list(buffers))]
-
-    def _core_message(
-        self, data: dict[str, Any], model: Model, buffers: list[bytes]
-    ) -> dict[str, Any] | None:
-        method, state = data.get("method"), data.get("state")
-        if method in ("update", "echo_update") and isinstance(state, dict):
-            widgets.check_buffers(data.get("buffer_paths"), buffers, lambda path: model.name)
-            return {
-                "method": method,
-                "state": self._states.clean(state, model, opening=False),
-                "buffer_paths": clean_json(data.get("buffer_paths") or []),
-            }
-        inner = data.get("content")
-        if method == "custom" and isinstance(inner, dict) and inner.get("do") in ("focus", "blur"):
-            return {"method": "custom", "content": {"do": inner["do"]}}
-        return None
-
-    def _all_states(self, data: dict[str, Any], buffers: list[bytes]) -> dict[str, Any] | None:
-        """The answer to a front end that asks for every model, on the comm that it opened."""
-        states = data.get("states")
-        if data.get("method") != "update_states" or not isinstance(states, dict):
-            return None
-        kept: dict[str, Any] = {}
-        for comm, entry in states.items():
-            model = self._comms.get(comm)
-            state = entry.get("state") if isinstance(entry, dict) else None
-            if model is None or not isinstance(state, dict):
-                continue
-            if model.name:
-                kept[comm] = {
-                    "model_name": model.name,
-                    "model_module": state.get("_model_module"),
-                    "model_module_version": state.get("_model_module_version"),
-                    "state": self._states.clean(state, model, opening=True),
-                }
-            elif self.rules.widgets == "any":
-                kept[comm] = clean_json(entry)
-
-        def owner(path: list[Any]) -> str:
-            model = self._comms.get(path[0]) if isinstance(path[0], str) else None
-            return model.name if model else "unknown"
-
-        widgets.check_buffers(data.get("buffer_paths"), buffers, owner)
-        return {
-            "method": "update_states",
-            "states": kept,
-            "buffer_paths": clean_json(data.get("buffer_paths") or []),
-        }
-
-    def _comm_close(
-        self, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
-    ) -> list[Outgoing]:
-        comm = content.get("comm_id")
-        if not widgets.is_comm_id(comm) or self._comms.pop(str(comm), None) is None:
-            return []
-        return [Outgoing("comm_close", {"comm_id": comm, "data": {}})]
-
     def client_closed(self, comm_id: str) -> None:
         """The front end closed a comm."""
-        self._comms.pop(comm_id, None)
+        self._comms.forget(comm_id)
 
     def _clean_outputs(self, outputs: list[Any]) -> list[Any]:
         """The outputs that an Output widget holds, in nbformat's form."""
@@ -394,10 +259,10 @@ class OutputGate:
         if not isinstance(content, dict) or text_size(content, MAX_REPLY) is None:
             content = {"status": "error", "ename": "ReplyTooLarge", "evalue": "it is left out"}
         if msg_type == "comm_info_reply":
-            comms = {} if self.rules.widgets == "off" else self._comms
+            targets = self._comms.targets()
             return {
                 "status": "ok",
-                "comms": {comm: {"target_name": model.target} for comm, model in comms.items()},
+                "comms": {comm: {"target_name": target} for comm, target in targets.items()},
             }
         rule = replies.RULES.get(msg_type)
         try:

@@ -33,6 +33,8 @@ from .notes import Withheld
 from .wordlists import words
 
 ID_PREFIX = "out-"
+MAX_PARSED = 8_000_000
+"""Characters. A parse takes about 0.1 µs for each, and the kernel waits for it."""
 
 ELEMENTS = words(
     "a abbr address article aside audio b bdi bdo big blockquote br caption center "
@@ -229,6 +231,8 @@ class HtmlSanitiser:
         if known is not None:
             return Cleaned(latex.disarm(known))
         html = well_formed(html)
+        if len(html) > MAX_PARSED:
+            return Cleaned("", (Withheld("HTML", f"longer than {MAX_PARSED:,} characters"),))
         if nesting.too_deep(html):
             return Cleaned("", (Withheld("HTML", "its elements are nested too deeply"),))
         if nesting.too_many_attributes(html):

@@ -20,6 +20,8 @@ _XLINK = "http://www.w3.org/1999/xlink"
 _XML = "http://www.w3.org/XML/1998/namespace"
 _SEPARATOR = "\n"
 MAX_DEPTH = 200
+MAX_LENGTH = 8_000_000
+"""Characters of a document."""
 
 ELEMENTS = words(
     "a circle clipPath defs desc ellipse feBlend feColorMatrix feComponentTransfer "
@@ -128,6 +130,8 @@ def clean(document: str) -> str:
 
     Raises UnreadableSvg for what is no well-formed SVG, or declares entities.
     """
+    if len(document) > MAX_LENGTH:
+        raise UnreadableSvg(f"longer than {MAX_LENGTH:,} characters")
     parser = expat.ParserCreate(encoding="utf-8", namespace_separator=_SEPARATOR)
     parser.ordered_attributes = True
     parser.buffer_text = True

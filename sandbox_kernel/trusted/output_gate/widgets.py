@@ -53,7 +53,7 @@ CORE_MODELS: dict[str, frozenset[str]] = {
 }
 _CORE_VIEWS: dict[str, frozenset[str]] = {
     _BASE: frozenset({"LayoutView", "StyleView"}),
-    _CONTROLS: frozenset(f"{name}View" for name in _NAMES),
+    _CONTROLS: frozenset(f"{name}View" for name in _NAMES | {"Progress"}),
     _OUTPUT: frozenset({"OutputView"}),
 }
 _HTML_VALUE = frozenset({"HTMLModel", "HTMLMathModel"})
