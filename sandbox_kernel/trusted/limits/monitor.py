@@ -18,7 +18,7 @@ from ...policy.rights import Limit
 from . import walls, wording
 from .escalation import Escalation
 from .kind import Reaction
-from .sampling import MonitorFailed, Sample, Tree
+from .sampling import MonitorFailed, Sample, Tree, end_children
 from .table import BY_NAME, LIMITS
 from .verdict import Reached, exceeded, next_look, used
 
@@ -128,8 +128,13 @@ class Monitor:
         self._idle()
 
     def detach(self) -> None:
-        """The worker is gone: nothing to look at until the next one."""
+        """The worker is gone, and what it has started goes too."""
         self._stop_timer()
+        if self.tree is not None:
+            try:
+                end_children(self.tree)
+            except MonitorFailed as failure:
+                _log.error("after the end of a worker: %s", failure)
         if self._begin is not None and self._last is not None:
             self._add_up(self._last)
         self.tree, self._begin = None, None
@@ -409,7 +414,12 @@ class Monitor:
         self._last = sample
         limit = self._limits.get("cpu_time")
         spent = sample.cpu - begin.cpu
-        if limit is not None and spent > limit.value:
+        if limit is not None and spent > limit.value and sample.children:
+            self._note("cpu_time")
+            ended = end_children(self.tree)
+            self._host.event("limit", {"limit": "cpu_time", "ended_processes": ended})
+            self._idle_begin = None
+        elif limit is not None and spent > limit.value:
             reached = Reached(BY_NAME["cpu_time"], spent, limit, "work between two cells")
             if self._escalation.reach(reached, sample.clock):
                 self._tell(reached)

@@ -7,6 +7,7 @@ zero. Processes that end in the middle of a look are left out, as they should be
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,10 +21,13 @@ class MonitorFailed(Exception):
 
 @dataclass(frozen=True)
 class Process:
-    """One process: seconds of CPU, bytes of memory."""
+    """One process: seconds of CPU, bytes of memory; `started` in ticks tells it from a later one
+    of the same number.
+    """
 
     pid: int
     parent: int
+    started: int
     cpu: float
     faults: int
     threads: int
@@ -75,6 +79,7 @@ def read_process(pid: int) -> Process | None:
         return Process(
             pid=pid,
             parent=int(numbers[1]),
+            started=int(numbers[19]),
             cpu=sum(map(int, numbers[11:15])) / _TICK,
             faults=int(numbers[7]),
             threads=int(numbers[17]),
@@ -152,6 +157,29 @@ def below(roots: Iterable[int]) -> list[Process]:
     return found
 
 
+def end_children(tree: Tree) -> int:
+    """Kill every process of the tree but the worker and its copy; the number of them.
+
+    Signals go through pidfds, and only to what is still below the tree once its pidfd is open.
+    """
+    count = 0
+    for process in tree.children():
+        try:
+            pidfd = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            continue
+        try:
+            again = read_process(process.pid)
+            if again is not None and again.started == process.started:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                count += 1
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(pidfd)
+    return count
+
+
 @dataclass
 class Tree:
     """The processes of one worker generation.
@@ -167,6 +195,13 @@ class Tree:
     copy: int | None = None
     copied_at: int = 0
 
+    def children(self) -> list[Process]:
+        """The living processes that cells have started, and theirs. Raises `MonitorFailed`."""
+        if not self.spawns:
+            return []
+        roots = [self.worker] if self.root is None else [self.worker, self.root]
+        return [p for p in below(roots) if p.pid not in (self.worker, self.copy)]
+
     def sample(
         self,
         clock: float,
@@ -181,10 +216,7 @@ class Tree:
         worker = read_process(self.worker)
         if worker is None:
             return None
-        children: list[Process] = []
-        if self.spawns:
-            roots = [self.worker] if self.root is None else [self.worker, self.root]
-            children = [p for p in below(roots) if p.pid not in (self.worker, self.copy)]
+        children = self.children()
         memory = sum(p.anonymous + p.shared for p in (worker, *children))
         copied = 0
         copy = read_process(self.copy) if self.copy is not None else None
