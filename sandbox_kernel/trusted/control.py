@@ -37,6 +37,7 @@ class Control:
             case "usage_request":
                 self._supervisor.answer(request, self._supervisor.watch.usage_reply())
             case "sandbox_request":
+                self._supervisor.known_by_a_client = True
                 self._supervisor.answer(request, self._sandbox(request.content))
             case "shutdown_request":
                 self._shutdown(request)

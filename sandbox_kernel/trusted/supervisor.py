@@ -64,6 +64,8 @@ _START_TIME = 60.0
 _WAKE_TIME = 5.0
 #: Workers that may fail to come up in a row before cells are refused with the reason.
 _START_ATTEMPTS = 3
+#: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
+_ORDINARY_NEWS = frozenset({"protected", "usage"})
 
 Launch = Callable[[], Awaitable[Generation]]
 
@@ -90,6 +92,8 @@ class Supervisor:
         self.worker: WorkerProcess | None = None
         self.current: CellRun | None = None
         self.last_parent: dict[str, Any] | None = None
+        #: Whether a client has sent a `sandbox_request`.
+        self.known_by_a_client = False
         self.execution_count = 1
         self.generation = 0
         self.restarts = 0
@@ -154,7 +158,14 @@ class Supervisor:
             self.watch.interrupted()
 
     def event(self, kind: str, body: dict[str, Any]) -> None:
-        """Tell all clients something that only the supervisor may say."""
+        """Tell all clients something that only the supervisor may say.
+
+        Clients that do not know the type log an error for each (nbclient does), so what is merely
+        news of the ordinary course waits until one has shown by a `sandbox_request` that it knows
+        us. All of it is in `status` too.
+        """
+        if kind in _ORDINARY_NEWS and not self.known_by_a_client:
+            return
         self.channels.publish("sandbox_event", {"kind": kind, **body}, self.last_parent)
 
     @property
