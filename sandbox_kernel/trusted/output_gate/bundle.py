@@ -140,9 +140,10 @@ class BundleGate:
             showing.data["text/html"] = f"<pre>{html.escape(plain(value))}</pre>"
             showing.html_withheld.append(Withheld("the layout of a long Markdown text"))
             return
-        showing.data[mime] = markdown.as_markdown(value)
+        document = markdown.Document(value)
+        showing.data[mime] = document.as_markdown()
         if "text/html" not in showing.given:
-            cleaned = self._sanitiser.clean(markdown.as_html(value))
+            cleaned = self._sanitiser.clean(document.as_html())
             showing.data["text/html"] = cleaned.html
             showing.html_withheld += cleaned.withheld
 

@@ -3,10 +3,10 @@ r"""Markdown, made harmless in two forms.
 Cleaning Markdown's *source* destroys text (`a < b`, quotes, formulas), and front ends do not
 agree on what a source means. So:
 
-- `as_html` renders it here, on the trusted side: CommonMark with tables and strikethrough, raw
+- `Document.as_html` renders it here, on the trusted side: CommonMark with tables, raw
   HTML shown as text, formulas handed through for MathJax. The result still passes `markup.py`.
   Front ends prefer this form.
-- `as_markdown` writes the parsed document down again as Markdown, for exporters that want
+- `Document.as_markdown` writes the parsed document down again as Markdown, for exporters that want
   `text/markdown` (to LaTeX and PDF, for instance). Every character of running text that any
   dialect might read as markup is escaped, links lead only where `urls.py` allows, pictures are
   embedded data, and `<` never stands before a character with which a tag could begin, except in
@@ -27,7 +27,9 @@ from markdown_it.token import Token
 from . import latex, urls
 from .bounds import well_formed
 
-MAX_SOURCE = 100_000
+MAX_SOURCE = 50_000
+"""Characters. A hostile source costs up to 20 µs for each."""
+
 MAX_NESTING = 20
 
 _INLINE_MATH = (
@@ -121,20 +123,25 @@ def _math(token: Token) -> str:
 _PARSER = _parser()
 
 
-def as_html(source: str) -> str:
-    """The rendered document. Not yet sanitised: links and pictures are as the source has them."""
-    return str(_PARSER.render(well_formed(source)))
+class Document:
+    """A parsed Markdown text, which can be written in both forms."""
+
+    def __init__(self, source: str) -> None:
+        self._tokens = _PARSER.parse(well_formed(source))
+
+    def as_html(self) -> str:
+        """Rendered. Not yet sanitised: links and pictures are as the source has them."""
+        return str(_PARSER.renderer.render(self._tokens, _PARSER.options, {}))
+
+    def as_markdown(self) -> str:
+        """Markdown with nothing active in it under any reading."""
+        return _blocks(self._tokens)
 
 
 _PUNCTUATION = re.compile(r"([!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~])")
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK_START = re.compile(r"\](?=[\[(:])")
 _RISKY_CODE = re.compile(r"<[A-Za-z/!?]|\]\s*[(\[:]|!\[|[`&$\\@]|\A\s|\s\Z|\n")
-
-
-def as_markdown(source: str) -> str:
-    """The document as Markdown with nothing active in it under any reading."""
-    return _blocks(_PARSER.parse(well_formed(source)))
 
 
 def _text(text: str) -> str:
