@@ -13,10 +13,19 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-from sandbox_kernel.policy import Origin, Places, PolicyError, load_file, parse_request, resolve
+from sandbox_kernel.policy import (
+    Origin,
+    Places,
+    PolicyError,
+    load_file,
+    parse_request,
+    reference,
+    resolve,
+)
 from sandbox_kernel.policy import explain as wording
 from sandbox_kernel.policy import schema as schemas
 from sandbox_kernel.trusted.policy_files import PolicyFiles, choose, read, search_path
@@ -63,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         "--metadata", action="store_true", help="that of metadata.sandbox of a notebook instead"
     )
     schema.set_defaults(run=_schema)
+    document = commands.add_parser("reference", help="put the model's tables into a document")
+    document.add_argument("file", type=Path)
+    document.set_defaults(run=_reference)
     return parser
 
 
@@ -113,6 +125,12 @@ def _schema(arguments: argparse.Namespace) -> int:
         print(json.dumps(schemas.request_schema(), indent=2, ensure_ascii=False))
     else:
         print(schemas.schema_text(), end="")
+    return 0
+
+
+def _reference(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.file
+    path.write_text(reference.filled(path.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

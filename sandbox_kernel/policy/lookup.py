@@ -57,12 +57,14 @@ def layers(jupyter_path: Sequence[str], shipped: str) -> tuple[Layer, ...]:
 
     The same folder is taken once.
     """
-    found = [Layer(folder, posixpath.join(folder, SUBFOLDER)) for folder in jupyter_path]
-    found.append(Layer("shipped", shipped))
-    unique: dict[str, Layer] = {}
-    for layer in found:
-        unique.setdefault(layer.folder, layer)
-    return tuple(unique.values())
+    folders = dict.fromkeys([posixpath.join(folder, SUBFOLDER) for folder in jupyter_path])
+    folders.setdefault(shipped)
+    return tuple(
+        Layer(
+            "shipped" if folder == shipped else posixpath.dirname(posixpath.dirname(folder)), folder
+        )
+        for folder in folders
+    )
 
 
 def load_named(name: str, search: Sequence[Layer], read: Read) -> Policy:

@@ -388,9 +388,9 @@ class RequestTable(Table, frozen=True, kw_only=True):
     ] = None
     files: tuple[RequestedFile, ...] | None = None
     sockets: tuple[RequestedSocket, ...] | None = None
-    modules: tuple[str, ...] | None = None
-    environment: tuple[str, ...] | None = None
+    modules: Annotated[tuple[str, ...] | None, Meta(description="Dotted names of modules.")] = None
+    environment: Annotated[tuple[str, ...] | None, Meta(description="Names of variables.")] = None
     display: tuple[RequestedDisplay, ...] | None = None
     processes: tuple[RequestedProcesses, ...] | None = None
     limits: LimitSet | None = None
-    tickets: tuple[str, ...] = ()
+    tickets: Annotated[tuple[str, ...], Meta(description="Signed tickets, as text.")] = ()

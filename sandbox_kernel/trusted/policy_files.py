@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import sandbox_kernel
 from ..policy.bounds import may_choose
 from ..policy.load import MAX_BYTES, Policy
 from ..policy.lookup import (
+    SUBFOLDER,
     SYSTEM_FILES,
     FileFacts,
     Layer,
@@ -124,14 +126,12 @@ def _as_bad_policy() -> Iterator[None]:
 
 def search_path() -> tuple[Layer, ...]:
     """The folders of policies on this machine, the first that has a name wins."""
-    return layers(jupyter_path(), shipped_folder())
-
-
-def shipped_folder() -> str:
-    """Where the policies of this package lie: in the wheel, or beside a checkout's package."""
-    package = Path(sandbox_kernel.__file__).resolve().parent
-    inside = package / "policies"
-    return str(inside if inside.is_dir() else package.parent / "policies")
+    installed = os.path.join(sys.prefix, "share", "jupyter")
+    checkout = Path(sandbox_kernel.__file__).resolve().parents[1] / "policies"
+    if checkout.is_dir():
+        # What an editable install copied is a copy of these from an earlier day.
+        return layers([f for f in jupyter_path() if f != installed], str(checkout))
+    return layers(jupyter_path(), os.path.join(installed, SUBFOLDER))
 
 
 def read(path: str) -> str | None:
