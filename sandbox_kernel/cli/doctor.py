@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..trusted.confine.plan import REMEDIES, Level, missing
+from ..trusted.confine.plan import REMEDIES, Level
 from ..trusted.confine.probe import Found, Trial, examine
 
 LEAST = Level.NO_NAMESPACES
@@ -38,9 +38,7 @@ def advice(trials: Sequence[Trial], layers: dict[str, Found]) -> list[str]:
     if not layers["user namespace"].works:
         lines[f"user namespaces: {REMEDIES['namespaces']}"] = None
     for trial in trials:
-        if trial.facts is None:
-            continue
-        for layer in missing(trial.facts):
+        for layer in trial.lacks:
             lines[f"{layer}: {REMEDIES[layer]}"] = None
     if layers["user namespace"].works and not layers["staged grants"].works:
         lines["staged grants: use Linux 5.11 or later with overlayfs in user namespaces"] = None

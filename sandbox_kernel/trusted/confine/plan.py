@@ -242,8 +242,8 @@ def seccomp_rules(
     signals = ALLOW if inside_mounts or scoped_signals else ask or refuse(errno.EPERM)
     rules.update((name, Rule(signals)) for name in ("tgkill", "tkill"))
     # A negative number means a group, or everybody: what a program that starts others needs.
-    group = Case((Arg(0, 0x80000000, 0x80000000),), refuse(errno.EPERM))
-    rules["kill"] = Rule(signals, () if spawn else (group,))
+    many = Case((Arg(0, 0x80000000, 0x80000000),), refuse(errno.EPERM))
+    rules["kill"] = Rule(signals, () if spawn else (many,))
     rules.update(_sockets(ask))
     return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
 

@@ -34,12 +34,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Trial:
-    """How a worker at one level came out; `facts` where it could be started."""
+    """How a worker at one level came out, and which layers of it this machine lacks."""
 
     level: Level
     works: bool
     detail: str = ""
-    facts: Facts | None = None
+    lacks: tuple[str, ...] = ()
 
 
 def _namespaces(kind: int) -> Callable[[], None]:
@@ -161,6 +161,12 @@ _ENTRY = (
     "-c",
     "import sys; from sandbox_kernel.sandboxed.seal import seal; seal(int(sys.argv[2]))",
 )
+#: What a level does not use, so that its lack says nothing.
+_UNUSED = {
+    Level.FULL: frozenset[str](),
+    Level.NO_NAMESPACES: frozenset({"namespaces", "own_proc"}),
+    Level.LANDLOCK_ONLY: frozenset({"namespaces", "own_proc", "listener"}),
+}
 
 
 async def trial(level: Level) -> Trial:
@@ -179,8 +185,12 @@ async def trial(level: Level) -> Trial:
             worker.close()
         finally:
             warden.close()
-    lacking = ", ".join(missing(facts)) if facts else ""
-    return Trial(level, True, f"without {lacking}" if lacking else "", facts)
+    lacks = _lacks(level, facts) if facts else ()
+    return Trial(level, True, f"without {', '.join(lacks)}" if lacks else "", lacks)
+
+
+def _lacks(level: Level, facts: Facts) -> tuple[str, ...]:
+    return tuple(layer for layer in missing(facts) if layer not in _UNUSED[level])
 
 
 async def trials() -> list[Trial]:

@@ -34,6 +34,7 @@ NUMBERS: dict[str, tuple[int, int | None]] = {
     "init_module": (175, 105),
     "inotify_init1": (294, 26),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
     "add_key": (248, 217),
     "keyctl": (250, 219),
     "unshare": (272, 97),

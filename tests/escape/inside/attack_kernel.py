@@ -208,7 +208,9 @@ def queue_messages_by_system_v(target: Target) -> None:
 @attack()
 def open_a_message_queue(target: Target) -> None:
     try:
-        os.close(call("mq_open", b"sandbox-kernel-test", 0o102, 0o600, 0))
+        name = f"sandbox-kernel-test-{os.getpid()}".encode()
+        os.close(call("mq_open", name, 0o102, 0o600, 0))
+        call("mq_unlink", name)
     except OSError as error:
         if error.errno == 38 and os.path.exists("/sys/kernel"):
             raise Absent("message queues") from error

@@ -151,8 +151,3 @@ def make_a_crypto_socket(target: Target) -> None:
 @attack(root=True)
 def make_a_raw_socket(target: Target) -> None:
     _make(socket.AF_INET, socket.SOCK_RAW, 1)
-
-
-@attack()
-def make_a_unix_socket(target: Target) -> None:
-    _make(socket.AF_UNIX, socket.SOCK_STREAM)
