@@ -23,10 +23,10 @@ from .names import (
     access,
     is_special,
 )
-from .ownership import Ownership, mro_of
+from .ownership import Ownership, Seen, mro_of
 from .refusal import RefusedAttribute, RefusedValue
 
-__all__ = ["AttributeGuards", "InstanceDict", "plain_text"]
+__all__ = ["AttributeGuards", "GuardedView", "InstanceDict", "plain_text"]
 
 _MACHINERY = (types.FrameType, types.CodeType)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
@@ -50,7 +50,7 @@ _READABLE_ANYWHERE = frozenset(
 )
 _SETTABLE_SPECIAL = frozenset(
     """__class__ __cause__ __context__ __traceback__ __suppress_context__ __wrapped__
-    __signature__ __bases__ __notes__ __dict__ __doc__ __name__ __qualname__""".split()
+    __signature__ __notes__ __dict__ __doc__ __name__ __qualname__""".split()
 )
 _CODE_FACTS = (
     "co_name co_qualname co_argcount co_posonlyargcount co_kwonlyargcount co_nlocals co_varnames "
@@ -437,9 +437,16 @@ class AttributeGuards:
 
         return __getattr__
 
-    def own(self, thing: Any) -> bool:
-        """Slow half of the test on entry of a method: is ``thing`` of a clean class?"""
-        return self._own.is_clean(type(thing))
+    def view(self, thing: Any, seen: Seen) -> Any:
+        """``thing`` where its class is clean (and remember the class), else a guarded view."""
+        cls = type(thing)
+        if not self._own.is_clean(cls):
+            return GuardedView(thing, self)
+        if seen.first is None:
+            seen.first = cls
+        else:
+            seen.second = cls
+        return thing
 
 
 def object_attribute(thing: Any, name: str) -> Any:
@@ -448,6 +455,28 @@ def object_attribute(thing: Any, name: str) -> Any:
         return getattr(thing, name)
     except AttributeError:
         return None
+
+
+class GuardedView:
+    """Stands for an object whose private attributes are asked for one by one."""
+
+    __slots__ = ("_guards", "_thing")
+
+    def __init__(self, thing: Any, guards: AttributeGuards) -> None:
+        object.__setattr__(self, "_thing", thing)
+        object.__setattr__(self, "_guards", guards)
+
+    def __getattribute__(self, name: str) -> Any:
+        thing = object.__getattribute__(self, "_thing")
+        return object.__getattribute__(self, "_guards").load(thing, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        thing = object.__getattribute__(self, "_thing")
+        setattr(object.__getattribute__(self, "_guards").store(thing, name), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        thing = object.__getattribute__(self, "_thing")
+        delattr(object.__getattribute__(self, "_guards").store(thing, name), name)
 
 
 class InstanceDict(MutableMapping[str, Any]):

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .ownership import Seen
 from .refusal import Refusal, RefusedSyntax
 from .transformer import CellTransformer
 
@@ -143,7 +144,7 @@ def compile_tree(
         why = f"CPython's compiler says: {error}"
         refusal = Refusal("this cell", why, "", 1, 0)
         raise _refused([refusal], filename, source) from None
-    return _swap(code, nonce, guards)
+    return _swap(code, nonce, guards, {})
 
 
 def compile_source(
@@ -164,14 +165,20 @@ def compile_source(
     )
 
 
-def _swap(code: types.CodeType, nonce: str, guards: Mapping[str, Any]) -> types.CodeType:
+def _swap(
+    code: types.CodeType, nonce: str, guards: Mapping[str, Any], memories: dict[str, Seen]
+) -> types.CodeType:
     """Put the guards in the place of their nonces, in ``code`` and in all code below it."""
     constants: list[object] = []
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            constants.append(_swap(constant, nonce, guards))
+            constants.append(_swap(constant, nonce, guards, memories))
         elif type(constant) is str and constant.startswith(nonce):
-            constants.append(guards[constant[len(nonce) :]])
+            name = constant[len(nonce) :]
+            if name.startswith("seen:"):
+                constants.append(memories.setdefault(name, Seen()))
+            else:
+                constants.append(guards[name])
         else:
             constants.append(constant)
     return code.replace(co_consts=tuple(constants))

@@ -7,18 +7,18 @@ import types
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from .names import RESERVED
+from .names import OWN_PREFIXES, RESERVED
 from .ownership import Ownership
 
 __all__ = ["GlobalsView", "calling_frame", "hidden", "visible"]
 
 _GUARDS = __name__.rpartition(".")[0] + "."
-_HIDDEN = RESERVED | {"_sandbox_own", ".0"}
+_HIDDEN = RESERVED | {".0"}
 
 
 def hidden(name: object) -> bool:
     """True for the entries of a namespace that no cell sees."""
-    return type(name) is str and (name in _HIDDEN or name.startswith("__sandbox_"))
+    return type(name) is str and (name in _HIDDEN or name.startswith(OWN_PREFIXES))
 
 
 def visible(namespace: dict[str, Any]) -> dict[str, Any]:

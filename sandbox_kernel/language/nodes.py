@@ -95,8 +95,8 @@ NODES: dict[str, Row] = {
     "FunctionDef": _row(
         _CHECKED,
         "name! args body decorator_list returns type_comment= type_params",
-        "Methods that touch private attributes of their own object test once, on entry, that "
-        "it is an object of the cell's own class; `__getattr__` gets a check of the name.",
+        "Methods that touch private attributes of their own object test its class once, on "
+        "entry; `__getattr__` gets a check of the name.",
     ),
     "AsyncFunctionDef": _row(
         _CHECKED,

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["Identities", "Ownership", "mro_of"]
+__all__ = ["Ownership", "Seen", "mro_of"]
 
 _MRO: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _METACLASSES = (type, abc.ABCMeta, enum.EnumMeta)
@@ -37,17 +37,21 @@ def mro_of(cls: type) -> tuple[type, ...]:
     return _MRO(cls)
 
 
-class Identities(set[int]):
-    """A set of ids that can stand in a code object's constants, so it must be hashable."""
+class Seen:
+    """The clean classes that the tests of one function met; a constant of its code."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __slots__ = ("first", "second")
+
+    def __init__(self) -> None:
+        self.first: type | None = None
+        self.second: type | None = None
 
 
 class Ownership:
     """Registers of one dialect session."""
 
     def __init__(self) -> None:
-        self.clean = Identities()
+        self.clean: set[int] = set()
         """Ids of classes whose instances a cell may open at its private attributes, raw."""
         self._classes: dict[int, weakref.ref[type]] = {}
         self._globals: dict[int, dict[str, Any]] = {}

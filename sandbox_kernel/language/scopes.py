@@ -21,25 +21,24 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 class FunctionScope:
     """A function, lambda or comprehension.
 
-    ``own`` is the first parameter of a method, when nothing binds it anew; ``uses`` counts the
-    accesses that rely on it.
+    ``own`` is the first parameter of a method, when nothing binds it anew; ``tested`` are the
+    accesses that go through the view of it, each with whether it stands straight in the method
+    (not in a loop or in a function within). ``seen`` names the memory of that test.
     """
 
     own: str | None = None
     bound: frozenset[str] = frozenset()
     stable: frozenset[str] = frozenset()
-    method_of: ClassScope | None = None
-    needs_test: bool = False
+    tested: list[tuple[ast.Attribute, bool]] = field(default_factory=list)
+    seen: str = ""
+    loops: int = 0
 
 
 @dataclass
 class ClassScope:
-    """A class body. ``plain`` when it has no base and no keyword: then ``type(self) is
-    __class__`` says all."""
+    """A class body."""
 
     name: str
-    plain: bool
-    members: set[str] = field(default_factory=set)
 
 
 def _bindings(root: ast.AST) -> Iterator[tuple[str, ast.AST]]:
@@ -102,5 +101,4 @@ def function_scope(node: ast.AST, within: ClassScope | None) -> FunctionScope:
         own=own,
         bound=frozenset(mine - ({own} if own else set())),
         stable=frozenset(mine - shared - inner),
-        method_of=within,
     )

@@ -64,9 +64,7 @@ class Session:
         self.frame_builtins.update(interpreter_builtins(self.builtins))
         self.guards: dict[str, Any] = {
             "type": type,
-            "id": id,
-            "clean": self.ownership.clean,
-            "own": self.attributes.own,
+            "view": self.attributes.view,
             "load": self.attributes.load,
             "walk": self.attributes.walk,
             "store": self.attributes.store,

@@ -20,10 +20,11 @@ from .nodes import NODES, FieldVerdict, Verdict
 from .refusal import Refusal
 from .scopes import ClassScope, FunctionScope, function_scope
 
-__all__ = ["OWN_FLAG", "CellTransformer"]
+__all__ = ["OWN_VIEW", "CellTransformer"]
 
-OWN_FLAG = "_sandbox_own"
-"""Local variable of a method: true when its object is of a class that the cell may open."""
+OWN_VIEW = "_sandbox_own"
+"""Local variable of a method: its object, or a guarded view of it where the object is of a class
+that the cell may not open. Private attributes are read and written through it."""
 
 _CHECKED_MEMBERS = frozenset({"__match_args__", "__module__", "__getattr__", "__getattribute__"})
 _ATTRIBUTE_HOOKS = frozenset({"__getattr__", "__getattribute__"})
@@ -46,9 +47,9 @@ class CellTransformer(RestrictingNodeTransformer):
         self._nonce = nonce
         self._imported = set(imported)
         self._package = package
-        self._functions: list[FunctionScope] = []
         self._classes: list[ClassScope] = []
         self._scopes: list[FunctionScope | ClassScope] = []
+        self._memories = 0
 
     # refusals ------------------------------------------------------------------------------
 
@@ -131,17 +132,33 @@ class CellTransformer(RestrictingNodeTransformer):
     def _load(self, name: str, at: ast.AST) -> ast.expr:
         return self._at(ast.Name(name, ast.Load()), at)
 
-    def _type_of(self, name: str, at: ast.AST) -> ast.expr:
-        return self._call("type", [self._load(name, at)], at)
+    def _memory(self, at: ast.AST, scope: FunctionScope | None = None) -> ast.expr:
+        """The memory of the tests in the current function: the clean classes met there."""
+        scope = scope or self._function()
+        if not scope.seen:
+            self._memories += 1
+            scope.seen = f"seen:{self._memories}"
+        return self._guard(scope.seen, at)
 
-    def _is_clean(self, name: str, at: ast.AST) -> ast.expr:
-        """``id(type(name)) in CLEAN``: ids, since a metaclass may lie in ``__hash__``."""
-        number = self._call("id", [self._type_of(name, at)], at)
-        return self._at(ast.Compare(number, [ast.In()], [self._guard("clean", at)]), at)
+    def _view(self, name: str, at: ast.AST, scope: FunctionScope | None = None) -> ast.expr:
+        """The object in the local ``name`` where its class is clean, else a guarded view of it.
 
-    def _is_class(self, name: str, at: ast.AST) -> ast.expr:
-        own = self._load("__class__", at)
-        return self._at(ast.Compare(self._type_of(name, at), [ast.Is()], [own]), at)
+        ``x if type(x) is seen.first or type(x) is seen.second else view(x, seen)``: two classes
+        are remembered for each function; the guard `view` looks at others.
+        """
+        tests: list[ast.expr] = []
+        for slot in ("first", "second"):
+            kind = self._call("type", [self._load(name, at)], at)
+            known = self._at(ast.Attribute(self._memory(at, scope), slot, ast.Load()), at)
+            tests.append(self._at(ast.Compare(kind, [ast.Is()], [known]), at))
+        test = self._at(ast.BoolOp(ast.Or(), tests), at)
+        view = self._call("view", [self._load(name, at), self._memory(at, scope)], at)
+        return self._at(ast.IfExp(test, self._load(name, at), view), at)
+
+    def _function(self) -> FunctionScope:
+        scope = self._scopes[-1]
+        assert isinstance(scope, FunctionScope)
+        return scope
 
     # names and attributes ------------------------------------------------------------------
 
@@ -171,9 +188,20 @@ class CellTransformer(RestrictingNodeTransformer):
         scope = self._scopes[-1]
         return isinstance(scope, FunctionScope) and value.id in scope.stable
 
-    def _flag(self, method: FunctionScope, at: ast.AST) -> ast.expr:
-        method.needs_test = True
-        return self._load(OWN_FLAG, at)
+    def _opened(self, node: ast.Attribute) -> bool:
+        """Let ``x._name`` read or write a view of ``x``, where ``x`` can be tested in place."""
+        value = node.value
+        if not isinstance(value, ast.Name):
+            return False
+        method = self._method_with_own(value)
+        if method is not None:
+            node.value = self._load(OWN_VIEW, value)
+            method.tested.append((node, self._scopes[-1] is method and not method.loops))
+        elif self._stable_local(value):
+            node.value = self._view(value.id, value)
+        else:
+            return False
+        return True
 
     def _on_Name(self, node: ast.Name) -> ast.expr:
         if node.id == "__import__":
@@ -215,14 +243,8 @@ class CellTransformer(RestrictingNodeTransformer):
         mangled = self._text(self._mangled(name), node)
         if own_only:
             return self._call("walk", [self.visit(value), mangled], node)
-        if kind is Access.PRIVATE:
-            method = self._method_with_own(value)
-            if method is not None and isinstance(value, ast.Name):
-                guarded = self._call("load", [self._load(value.id, node), mangled], node)
-                return self._at(ast.IfExp(self._flag(method, node), node, guarded), node)
-            if self._stable_local(value) and isinstance(value, ast.Name):
-                guarded = self._call("load", [self._load(value.id, node), mangled], node)
-                return self._at(ast.IfExp(self._is_clean(value.id, node), node, guarded), node)
+        if kind is Access.PRIVATE and self._opened(node):
+            return node
         return self._call("load", [self.visit(value), mangled], node)
 
     def _attribute_store(self, node: ast.Attribute) -> ast.expr:
@@ -232,18 +254,8 @@ class CellTransformer(RestrictingNodeTransformer):
         if kind is Access.PLAIN and not is_special(name) and not self._on_a_module(value):
             return self.node_contents_visit(node)
         mangled = self._text(self._mangled(name), node)
-        if kind is Access.PRIVATE and isinstance(value, ast.Name):
-            method = self._method_with_own(value)
-            test = None
-            if method is not None:
-                test = self._flag(method, node)
-            elif self._stable_local(value):
-                test = self._is_clean(value.id, node)
-            if test is not None:
-                plain = self._load(value.id, node)
-                asked = self._call("store", [self._load(value.id, node), mangled], node)
-                node.value = self._at(ast.IfExp(test, plain, asked), node)
-                return node
+        if kind is Access.PRIVATE and self._opened(node):
+            return node
         node.value = self._call("store", [self.visit(value), mangled], node)
         return node
 
@@ -347,9 +359,21 @@ class CellTransformer(RestrictingNodeTransformer):
 
     def _on_For(self, node: ast.For | ast.AsyncFor) -> ast.stmt:
         self._targets(node, node.target)
-        return self.node_contents_visit(node)
+        return self._loop(node)
 
     _on_AsyncFor = _on_For
+
+    def _on_While(self, node: ast.While) -> ast.stmt:
+        return self._loop(node)
+
+    def _loop(self, node: _Node) -> _Node:
+        scope = self._scopes[-1] if self._scopes else None
+        if not isinstance(scope, FunctionScope):
+            return self.node_contents_visit(node)
+        scope.loops += 1
+        node = self.node_contents_visit(node)
+        scope.loops -= 1
+        return node
 
     def _on_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         self._targets(node, node.target)
@@ -392,19 +416,16 @@ class CellTransformer(RestrictingNodeTransformer):
             self._identifier(node, node.arg, binds=False)
         return self.node_contents_visit(node)
 
-    def _type_parameters(self, node: Any) -> bool:
-        """Visit the type parameters (CPython 3.12) of a definition; False where it has none."""
-        if not getattr(node, "type_params", None):
-            return False
-        node.type_params = [self.visit(p) for p in node.type_params]
-        return True
+    def _type_parameters(self, node: Any) -> None:
+        """Visit the type parameters (CPython 3.12) of a definition."""
+        if getattr(node, "type_params", None):
+            node.type_params = [self.visit(p) for p in node.type_params]
 
     def _on_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
         self._special_member(node, node.name)
-        scope = ClassScope(node.name, plain=not node.bases and not node.keywords)
+        scope = ClassScope(node.name)
         node.decorator_list = [self.visit(d) for d in node.decorator_list]
-        if self._type_parameters(node):
-            scope.plain = False
+        self._type_parameters(node)
         node.bases = [self.visit(b) for b in node.bases]
         node.keywords = [self.visit(k) for k in node.keywords]
         self._classes.append(scope)
@@ -427,11 +448,9 @@ class CellTransformer(RestrictingNodeTransformer):
         self._type_parameters(node)
         hook_name = self._hook_parameter(node) if within is not None else None
         node.args = self.visit(node.args)
-        self._functions.append(scope)
         self._scopes.append(scope)
         body = self._block(node.body)
         self._scopes.pop()
-        self._functions.pop()
         start = 1 if _is_docstring(first_line) else 0
         if within is not None and node.name in _CHECKED_MEMBERS:
             if node.name not in _ATTRIBUTE_HOOKS:
@@ -441,8 +460,8 @@ class CellTransformer(RestrictingNodeTransformer):
             else:
                 check = self._call("hook_name", [self._load(hook_name, first_line)], first_line)
                 body.insert(start, self._at(ast.Expr(check), first_line))
-        if scope.needs_test and scope.own is not None:
-            body.insert(start, self._own_test(scope, first_line))
+        if scope.tested and scope.own is not None:
+            self._place_test(scope, scope.own, body, start, first_line)
         node.body = body
         return node
 
@@ -457,17 +476,17 @@ class CellTransformer(RestrictingNodeTransformer):
         names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         return names[1] if len(names) == 2 and names[0] != names[1] else None
 
-    def _own_test(self, scope: FunctionScope, at: ast.stmt) -> ast.stmt:
-        assert scope.own is not None
-        assert scope.method_of is not None
-        tests: list[ast.expr] = [
-            self._is_clean(scope.own, at),
-            self._call("own", [self._load(scope.own, at)], at),
-        ]
-        if scope.method_of.plain:
-            tests.insert(0, self._is_class(scope.own, at))
-        target = self._at(ast.Name(OWN_FLAG, ast.Store()), at)
-        return self._at(ast.Assign([target], self._at(ast.BoolOp(ast.Or(), tests), at)), at)
+    def _place_test(
+        self, scope: FunctionScope, own: str, body: list[ast.stmt], start: int, at: ast.stmt
+    ) -> None:
+        """Test a method's own object: where its only access stands, else once on entry."""
+        only, straight = scope.tested[0]
+        if len(scope.tested) == 1 and straight:
+            only.value = self._view(own, only.value, scope)
+            return
+        target = self._at(ast.Name(OWN_VIEW, ast.Store()), at)
+        view = self._view(own, at, scope)
+        body.insert(start, self._at(ast.Assign([target], view), at))
 
     def _on_arg(self, node: ast.arg) -> ast.arg:
         if node.annotation is not None:

@@ -52,7 +52,10 @@ class World:
             if cls.__flags__ & _sys_freeze.IMMUTABLE or self._own.owns_class(cls):
                 continue
             home = str(cls.__module__)
-            if home.partition(".")[0] not in MACHINERY and (home, cls.__qualname__) not in LEFT_OPEN:
+            if (
+                home.partition(".")[0] not in MACHINERY
+                and (home, cls.__qualname__) not in LEFT_OPEN
+            ):
                 _sys_freeze.set_immutable(cls)
 
     def protect(self, module: types.ModuleType) -> None:
@@ -60,7 +63,7 @@ class World:
         for cls in list(vars(module).values()):
             if not (isinstance(cls, type) and cls.__module__ == module.__name__):
                 continue
-            if cls.__setattr__ is object.__setattr__:
+            if not any("__setattr__" in vars(base) for base in cls.__mro__[:-1]):
                 with self.thawed(cls):
                     cls.__setattr__ = _keep_methods  # type: ignore[method-assign,assignment]
         self.settle()
