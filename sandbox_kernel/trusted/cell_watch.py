@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..policy.problems import Origin
 from ..policy.rights import Limit, Rights
+from ..shared.errors import Denied
 from ..shared.messages import Breach, CopyTaken
-from .limits.change import LimitDenied, changed
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, read_process
 from .limits.scratch_use import ScratchUse, Use
@@ -33,6 +32,13 @@ if TYPE_CHECKING:
     from .worker_process import Generation, WorkerProcess
 
 _log = logging.getLogger(__name__)
+
+
+class LimitDenied(Denied):
+    """This limit cannot be changed while the kernel runs."""
+
+    code = "limit-denied"
+
 
 _NO_CAP = 1 << 62
 #: Bytes that the last part of cut output and the error may take.
@@ -66,6 +72,7 @@ class CellWatch:
         self.snapshots = Snapshots(self._protection)
         self._faults = 0
         self._tail = OutputTail()
+        self._caps = _caps({})
         self._put_out = 0.0
         self._received = 0.0
 
@@ -96,6 +103,10 @@ class CellWatch:
         self.snapshots.rule.budget = rights.snapshot_budget
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
+        caps = _caps(rights.limits)
+        if caps != self._caps:
+            self._caps = caps
+            self._supervisor.gate.raise_limit(caps)
 
     def begin(self, request: Incoming) -> None:
         """Called before a request goes to the worker; a cell's metadata may lower its limits."""
@@ -107,7 +118,8 @@ class CellWatch:
         self._received = self._received_bytes()
         if request.type == "execute_request":
             limits = self.monitor.limits if narrowed is None else narrowed
-            self._supervisor.gate.begin_cell(request.id, _caps(limits))
+            self._caps = _caps(limits)
+            self._supervisor.gate.begin_cell(request.id, self._caps)
         else:
             self._put_out -= self._output_of_cell()
         self.monitor.begin_cell(narrowed)
@@ -197,23 +209,13 @@ class CellWatch:
         self.event("killed", {"reason": reason})
         return "WorkerDied", text
 
-    def change(self, wanted: Mapping[str, object]) -> dict[str, Any]:
-        """Called for the control command `limits`: raise or lower limits at once.
-
-        Gives `usage` as it is then. Raises `LimitDenied`, and then nothing has changed; raises
-        `MonitorFailed` when the operating system does not let us move a wall.
-        """
-        before = self.monitor.limits
-        limits = changed(before, wanted, Origin("the control command limits"))
+    def check_change(self, wanted: Mapping[str, object]) -> None:
+        """Called before limits are changed live. Raises `LimitDenied` for one that cannot be."""
         if "scratch" in wanted and self._scratch is not None and self._scratch.own_file_system:
             raise LimitDenied(
                 "limits.scratch: its file system has the size that it was made with. Ask for more "
                 "in the notebook's metadata and restart the kernel."
             )
-        self.monitor.change(limits)
-        self._supervisor.gate.raise_limit(_caps(limits))
-        self.event("limits", {"changed": {name: str(limits[name].amount) for name in wanted}})
-        return self.status()
 
     async def wake_copy(self, worker: WorkerProcess) -> Generation | None:
         """Called when a worker has died: the generation that goes on, if there is a copy."""

@@ -240,6 +240,7 @@ class Permissions:
 
     def change_limits(self, wanted: dict[str, Any]) -> None:
         """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
+        self._supervisor.watch.check_change(wanted)
         self.session.change_limits(wanted)
         if self._supervisor.current is not None:
             self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
