@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..policy.rights import Limit, Rights
-from ..shared.errors import Denied
 from ..shared.messages import Breach, CopyTaken
+from .limits.change import LimitDenied
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, read_process
 from .limits.scratch_use import ScratchUse, Use
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
     from .worker_process import Generation, WorkerProcess
 
 _log = logging.getLogger(__name__)
-
-
-class LimitDenied(Denied):
-    """This limit cannot be changed while the kernel runs."""
-
-    code = "limit-denied"
-
 
 _NO_CAP = 1 << 62
 #: Bytes that the last part of cut output and the error may take.
