@@ -6,6 +6,7 @@ middle of one is held back until it is over, because half a frame would desynchr
 
 from __future__ import annotations
 
+import array
 import fcntl
 import itertools
 import select
@@ -77,6 +78,19 @@ def unread(descriptor: int) -> int:
         return 0
 
 
+def receive(sock: socket.socket, size: int, most: int, flags: int) -> tuple[bytes, list[int]]:
+    """Bytes, and `most` descriptors at the most, from a Unix socket.
+
+    `socket.recv_fds` ignores its flags before Python 3.12.
+    """
+    fds = array.array("i")
+    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(most * fds.itemsize), flags)
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    return data, list(fds)
+
+
 class Link:
     """Framed messages over the socket, in both directions; every method may be called anywhere.
 
@@ -145,7 +159,7 @@ class Link:
     def _take_in(self) -> None:
         while True:
             try:
-                data, fds, _, _ = socket.recv_fds(self._socket, _READ, 4, _NO_WAIT)
+                data, fds = receive(self._socket, _READ, 4, _NO_WAIT)
             except BlockingIOError:
                 return
             if not data:

@@ -29,6 +29,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .bridge import receive
+
 #: Threads that are no obstacle: they hold nothing between two rounds, and whoever needs them
 #: starts them again when they are gone. Module and class of the thread, with the reason.
 RESTARTED = {
@@ -179,7 +181,7 @@ def _sleep(link: socket.socket, own: frozenset[int]) -> Woken:
     lost = _give_up(link.fileno(), own)
     try:
         link.send(b"dormant")
-        data, fds, _, _ = socket.recv_fds(link, 64, 3, socket.MSG_CMSG_CLOEXEC)
+        data, fds = receive(link, 64, 3, socket.MSG_CMSG_CLOEXEC)
     except OSError:
         data, fds = b"", []
     if data != b"wake" or len(fds) != 3:
