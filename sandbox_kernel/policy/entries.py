@@ -6,6 +6,7 @@ The lines have been checked when they were loaded, so nothing here can fail on t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from . import model
@@ -91,7 +92,7 @@ def both_forms(written: str, places: Places) -> tuple[paths.PathPattern, ...]:
     found = _pattern(written, places)
     if not found.through_link:
         return (found,)
-    return (found, paths.PathPattern(found.path, found.path, found.written))
+    return (found, replace(found, real=found.path))
 
 
 def refused_files(

@@ -394,13 +394,12 @@ def _without_planted_links(rights: Sequence[Right]) -> tuple[list[Right], list[P
     for right in rights:
         place = right.entry.place if isinstance(right.entry, files.FileEntry) else None
         if place is not None and place.through_link:
-            real = place.fixed_prefix
             planted = [
                 w
                 for w in writable
                 if place.path != w.path
-                and paths.is_below(place.path, paths.fixed_prefix(w.real))
-                and not paths.is_below(real, paths.fixed_prefix(w.real))
+                and paths.is_below(place.written_prefix, w.fixed_prefix)
+                and not paths.is_below(place.fixed_prefix, w.fixed_prefix)
             ]
             if planted:
                 text = (

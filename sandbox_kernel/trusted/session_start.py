@@ -11,7 +11,6 @@ import msgspec
 
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
-from ..policy.kinds.paths import fixed_prefix
 from .confine.environment import scrub
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
@@ -119,5 +118,5 @@ def _writable_points(rights: Rights) -> tuple[str, ...]:
     for rule in rights.rules:
         if isinstance(rule.entry, FileEntry) and rule.entry.mode != "read":
             for place in rule.entry.places:
-                found |= {fixed_prefix(place.real), fixed_prefix(place.path)}
+                found |= {place.fixed_prefix, place.written_prefix}
     return tuple(sorted(found))

@@ -19,6 +19,7 @@ Canonical = Callable[[str], str]
 """Resolves the symbolic links of an absolute path; a missing tail stays as it is."""
 
 _WILD = re.compile(r"[*?\[]")
+_ESCAPE = re.compile(r"\[([*?\[])\]")
 
 
 class PathError(ValueError):
@@ -27,15 +28,16 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, order=True)
 class PathPattern:
-    """`written` is for messages; `path` and `real` are absolute and normal."""
+    """`written` is for messages; `path` and `real` are absolute and normal.
+
+    Where `is_glob` is false they are paths, taken letter by letter.  Where it is true they are
+    patterns, in which `[*]`, `[?]` and `[[]` stand for the letters.
+    """
 
     real: str
     path: str
     written: str
-
-    @property
-    def is_glob(self) -> bool:
-        return _WILD.search(self.real) is not None
+    is_glob: bool = False
 
     @property
     def through_link(self) -> bool:
@@ -47,18 +49,22 @@ class PathPattern:
 
         As in a shell, a wildcard at the start of a segment matches no leading dot.
         """
-        return _matcher(self.real, False)(real_path)
+        if self.is_glob:
+            return _matcher(self.real, False)(real_path)
+        return is_below(real_path, self.real)
 
     def covers_any_spelling(self, real_path: str) -> bool:
         """As `covers`, ignoring case and with hidden files.
 
         For denials, which must hold on a file system that ignores case too.
         """
-        return _matcher(self.real.casefold(), True)(real_path.casefold())
+        if self.is_glob:
+            return _matcher(self.real.casefold(), True)(real_path.casefold())
+        return is_below(real_path.casefold(), self.real.casefold())
 
     def covers_pattern(self, other: PathPattern) -> bool:
         """Whether all that `other` covers is covered; may say no where a proof is hard."""
-        if other.real == self.real:
+        if (other.real, other.is_glob) == (self.real, self.is_glob):
             return True
         return not self.is_glob and self.covers(other.fixed_prefix)
 
@@ -69,18 +75,16 @@ class PathPattern:
 
     @property
     def fixed_prefix(self) -> str:
-        """The part before the first segment with a wildcard."""
-        return fixed_prefix(self.real)
+        """The real path of the directory above the first segment with a wildcard.
 
+        The whole path where there is none.
+        """
+        return _prefix(self.real) if self.is_glob else self.real
 
-def fixed_prefix(pattern: str) -> str:
-    """The directory of the first segment with a wildcard, or the whole path without one."""
-    kept: list[str] = []
-    for segment in pattern.split("/"):
-        if _WILD.search(segment):
-            return "/".join(kept) or "/"
-        kept.append(segment)
-    return pattern
+    @property
+    def written_prefix(self) -> str:
+        """As `fixed_prefix`, of the path as it was written."""
+        return _prefix(self.path) if self.is_glob else self.path
 
 
 def is_below(path: str, directory: str) -> bool:
@@ -91,40 +95,61 @@ def is_below(path: str, directory: str) -> bool:
 def pattern(written: str, folder: str, home: str, canonical: Canonical) -> PathPattern:
     """Make the pattern of a written path, relative to `folder`; `~/` means `home`.
 
-    Raises PathError for a path that cannot be meant: empty, with a null byte, `~name`, or with
-    `..` behind a wildcard.
+    Wildcards are looked for in the written path alone, never in the folder's own name.  Raises
+    PathError for a path that cannot be meant: empty, with a null byte, `~name`, or with `..`
+    behind a wildcard.
     """
     if not written or "\0" in written:
         raise PathError(f"{written!r} is no path")
+    base, text = folder, written
     if written == "~" or written.startswith("~/"):
-        absolute = posixpath.join(home, written[2:])
+        base, text = home, written[2:]
     elif written.startswith("~"):
         raise PathError(f"{written!r}: only ~/ is known, write other homes in full")
-    else:
-        absolute = posixpath.join(folder, written)
-    segments = absolute.split("/")
-    wild = next((i for i, segment in enumerate(segments) if _WILD.search(segment)), None)
-    if wild is None:
-        path = _normal(absolute)
-        return PathPattern(canonical(path), path, written)
-    rest = [segment for segment in segments[wild:] if segment not in ("", ".")]
+    elif written.startswith("/"):
+        base = "/"
+    segments = [segment for segment in text.split("/") if segment not in ("", ".")]
+    wild = next((i for i, segment in enumerate(segments) if _is_wild(segment)), len(segments))
+    plain, rest = [_unescaped(segment) for segment in segments[:wild]], segments[wild:]
     if ".." in rest:
         raise PathError(f"{written!r}: '..' cannot follow a wildcard")
-    prefix = _normal("/".join(segments[:wild]) or "/")
+    prefix = _normal(posixpath.join(base, *plain))
+    if not rest:
+        return PathPattern(canonical(prefix), prefix, written)
     return PathPattern(
-        posixpath.join(canonical(prefix), *rest), posixpath.join(prefix, *rest), written
+        posixpath.join(escaped(canonical(prefix)), *rest),
+        posixpath.join(escaped(prefix), *rest),
+        written,
+        is_glob=True,
     )
 
 
 def literal(path: str, canonical: Canonical) -> PathPattern:
     """The pattern of one absolute path, wildcards in its name taken as they are."""
     normal = _normal(path)
-    return PathPattern(escaped(canonical(normal)), escaped(normal), path)
+    return PathPattern(canonical(normal), normal, path)
 
 
 def escaped(path: str) -> str:
-    """The pattern that covers exactly this path, wildcards in its name taken as they are."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+    """How to write a path so that wildcards in its name are taken as they are."""
+    return _WILD.sub(r"[\g<0>]", path)
+
+
+def _unescaped(segment: str) -> str:
+    return _ESCAPE.sub(r"\1", segment)
+
+
+def _is_wild(segment: str) -> bool:
+    return _WILD.search(_ESCAPE.sub("", segment)) is not None
+
+
+def _prefix(pattern: str) -> str:
+    kept: list[str] = []
+    for segment in pattern.split("/"):
+        if _is_wild(segment):
+            break
+        kept.append(_unescaped(segment))
+    return "/".join(kept) or "/"
 
 
 def _normal(path: str) -> str:
@@ -134,8 +159,6 @@ def _normal(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _matcher(pattern: str, hidden: bool) -> Callable[[str], bool]:
-    if not _WILD.search(pattern):
-        return lambda path: is_below(path, pattern)
     expression = ""
     for segment in pattern.strip("/").split("/"):
         if segment == "**":

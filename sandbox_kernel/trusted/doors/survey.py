@@ -31,22 +31,13 @@ def survey(entries: Iterable[tuple[FileEntry, str]]) -> Surveyed:
     for entry, name in entries:
         pattern = entry.place
         try:
-            if pattern.is_glob:
-                places = expand(pattern.path, "/")
-            else:
-                places = (resolve(unescaped(pattern.path), "/"),)
+            path = pattern.path
+            places = expand(path, "/") if pattern.is_glob else (resolve(path, "/"),)
         except Unresolvable as problem:
             problems.append((entry, problem))
             continue
         granted += [Granted(entry, p, name) for p in places if entry.includes(p.real)]
     return Surveyed(tuple(granted), tuple(problems))
-
-
-def unescaped(pattern: str) -> str:
-    """A pattern without live wildcards as the path that it means."""
-    for mark in "*?[":
-        pattern = pattern.replace(f"[{mark}]", mark)
-    return pattern
 
 
 class LiveHost:

@@ -102,9 +102,25 @@ _paths = st.lists(_segment, min_size=1, max_size=4).map("/".join)
 def test_a_literal_covers_exactly_its_path(path: str) -> None:
     exact = literal("/x/" + path, lambda same: same)
 
+    assert not exact.is_glob
     assert exact.covers_any_spelling("/x/" + path)
     assert not exact.covers_any_spelling("/x/" + path + "z")
     assert pattern(escaped(path), "/x", "/h", lambda same: same).covers_any_spelling("/x/" + path)
+
+
+@pytest.mark.parametrize("folder", ["/n/[ab]", "/n/*", "/n/a?", "/n/[*]"])
+def test_wildcards_in_the_folders_own_name_are_letters(folder: str) -> None:
+    """A notebook in a folder named `[ab]` has no rights in the folders `a` and `b`."""
+    plain = pattern("data", folder, "/home/ann", lambda path: path)
+    glob = pattern("*.csv", folder, "/home/ann", lambda path: path)
+
+    assert plain.covers(f"{folder}/data/x")
+    assert not plain.is_glob
+    assert glob.covers(f"{folder}/x.csv")
+    assert glob.fixed_prefix == folder
+    for other in ("/n/a", "/n/b", "/n/ab", "/n/x"):
+        assert not plain.covers(f"{other}/data/x")
+        assert not glob.covers(f"{other}/x.csv")
 
 
 @given(_paths, _paths, _paths)
