@@ -79,8 +79,13 @@ _LIMIT_WORDS = (
     ("memory", re.compile(r"\bmemory\b", re.IGNORECASE)),
     ("output", re.compile(r"\boutput\b", re.IGNORECASE)),
 )
-_REFUSALS = frozenset({"RefusedSyntax", "RefusedModule", "RefusedAttribute", "RefusedValue"})
-_DENIABLE = frozenset({"PermissionError", "ImportError", "ModuleNotFoundError", "URLError"})
+_REFUSED_WHOLE = "RefusedSyntax"
+_DENIABLE = frozenset(
+    {"PermissionError", "URLError", "ImportError", "ModuleNotFoundError", "AttributeError"}
+    | {"TypeError"}
+)
+# The walls' and the dialect's wording of a refusal, for what the supervisor hears nothing of.
+_REFUSAL = re.compile(r"\bnot granted \(|\bis refused: ")
 _KERNEL_FAULTS = frozenset(
     {"KernelFault", "BadConnection", "ConfinementFailed", "WorkerUnavailable", "BadPolicy"}
 )
@@ -137,7 +142,7 @@ def _error(cell: CellRun, error: Mapping[str, Any]) -> Verdict:
     if name in _KERNEL_FAULTS:
         return _verdict(Outcome.NOT_RUN, f"kernel.{name}", detail, cell.index)
     denied = any(event.get("kind") == "denied" for event in cell.events)
-    if name in _REFUSALS or (denied and name in _DENIABLE):
+    if name == _REFUSED_WHOLE or (name in _DENIABLE and (denied or _REFUSAL.search(text))):
         return _verdict(Outcome.DENIED, f"denied.{name}", detail, cell.index)
     return _verdict(Outcome.FAILED, f"error.{name}", detail, cell.index)
 

@@ -38,6 +38,11 @@ class RefusedValue(TypeError):
     code = "dialect.value"
 
 
+# What a person reads is the type that Python raises at that place; `code` tells the families apart.
+for _family in (RefusedAttribute, RefusedModule, RefusedValue):
+    _family.__name__ = _family.__qualname__ = _family.__bases__[0].__name__
+
+
 class Refusal:
     """One reason for which a cell is refused: place, construct, why, and what to write instead."""
 

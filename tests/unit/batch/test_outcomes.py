@@ -38,7 +38,17 @@ KILLED = {"kind": "killed", "reason": "signal 11"}
         (CellRun(0, error=error("LimitExceeded", "threads")), Outcome.FAILED, "limit.other"),
         (CellRun(0, error=error("WorkerDied")), Outcome.CRASHED, "worker.died"),
         (CellRun(0, error=error("RefusedSyntax")), Outcome.DENIED, "denied.RefusedSyntax"),
-        (CellRun(0, error=error("RefusedModule")), Outcome.DENIED, "denied.RefusedModule"),
+        (
+            CellRun(0, error=error("ImportError", "ctypes: module not granted (x.toml: …)")),
+            Outcome.DENIED,
+            "denied.ImportError",
+        ),
+        (
+            CellRun(0, error=error("AttributeError", "'__base__' of int is refused: relatives")),
+            Outcome.DENIED,
+            "denied.AttributeError",
+        ),
+        (CellRun(0, error=error("AttributeError")), Outcome.FAILED, "error.AttributeError"),
         (
             CellRun(0, error=error("PermissionError"), events=[DENIED]),
             Outcome.DENIED,
