@@ -10,6 +10,7 @@ Never a root: `/`, /tmp, HOME, or an ancestor of HOME. Such an entry is left out
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -65,6 +66,7 @@ PROGRAM_TREES = ("/usr/bin", "/usr/local/bin", "/bin")
 STORES = ("/nix/store", "/gnu/store")
 #: Of a Python prefix. Not `etc`: a Jupyter server's settings live there.
 PREFIX_TREES = ("lib", "lib64", "share", "ssl", "etc/fonts")
+_MOST_LINKS = 40
 SYSTEM_PREFIXES = ("/", "/usr", "/usr/local")
 
 
@@ -279,7 +281,7 @@ def resolve(path: str) -> tuple[str, dict[str, str]]:
     """
     links: dict[str, str] = {}
     rest = [part for part in path.split("/") if part]
-    done = ""
+    done, followed = "", 0
     while rest:
         part = rest.pop(0)
         if part == ".":
@@ -291,8 +293,9 @@ def resolve(path: str) -> tuple[str, dict[str, str]]:
         if not os.path.islink(step):
             done = step
             continue
-        if len(links) > 40:
-            raise OSError(40, f"too many symbolic links: {path}")
+        followed += 1
+        if followed > _MOST_LINKS:
+            raise OSError(errno.ELOOP, f"too many symbolic links: {path}")
         target = os.readlink(step)
         links[step] = target
         rest = [p for p in target.split("/") if p] + rest
