@@ -60,6 +60,10 @@ class Dispatcher:
         """Let a door answer its calls from now on."""
         self._doors.update(dict.fromkeys(door.NAMES, door))
 
+    def rest(self, call: Call) -> None:
+        """Have the launcher's minimal door answer a call."""
+        self._rest.answer(raw.Notification(call.id, call.task, call.number, call.arguments))
+
     def close(self) -> None:
         """The worker is gone, or another door takes over."""
         self._doors.clear()
@@ -93,7 +97,7 @@ class Dispatcher:
         if door is None:
             self._rest.answer(notification)
             return
-        call = Call(self._own, notification.id, notification.pid, name, notification.arguments)
+        call = Call(self._own, *notification[:3], name, notification.arguments)
         try:
             door.handle(call)
         except Vanished:

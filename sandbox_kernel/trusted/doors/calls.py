@@ -8,7 +8,6 @@ still waiting after the reading (its process id could mean another process by th
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import dataclass
 
 from ..confine import _sys_notify as raw
@@ -25,6 +24,7 @@ class Call:
     listener: int
     id: int
     task: int
+    number: int
     name: str
     arguments: tuple[int, ...]
 
@@ -82,8 +82,3 @@ class Call:
 def error_number(error: OSError) -> int:
     """The errno to hand on; EIO for an error that has none."""
     return error.errno or errno.EIO
-
-
-def duplicate(descriptor: int) -> int:
-    """A close-on-exec duplicate."""
-    return os.dup(descriptor)

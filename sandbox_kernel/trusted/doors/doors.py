@@ -14,13 +14,15 @@ from ..confine.plan import Level
 from .call_door import Dispatcher
 from .connections import Opened
 from .file_rights import FileRights, file_rights
-from .mount import Committed, Warden
 from .mount import Taken as FilesTaken
+from .mount import Warden
 from .mounted_files import MountedFiles
 from .names import SyntheticNames
+from .notified_files import NotifiedFiles
 from .proxy import ProxyFor, no_proxy
 from .resolver import Resolver, system_resolver
 from .socket_calls import SocketDoor
+from .staged_places import Committed
 from .staged_review import Refusal
 
 STAGING_BYTES = 1 << 30
@@ -128,6 +130,15 @@ class Doors:
                 staging_bytes=self._staging_bytes,
                 problem=self._tell_problem,
             )
+        elif calls is not None and generation.level is Level.NO_NAMESPACES:
+            files = NotifiedFiles(
+                calls.listener,
+                generation.pid,
+                rest=calls.rest,
+                problem=self._tell_problem,
+            )
+            calls.attach(files.door)
+            self._files = files
         if calls is not None:
             self._sockets = SocketDoor(
                 generation.pid,

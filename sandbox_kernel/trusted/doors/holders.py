@@ -165,6 +165,42 @@ def find(pids: list[int], mount_ids: set[int]) -> Holders:
     return found
 
 
+def find_below(pids: list[int], paths: set[str]) -> Holders:
+    """Look for descriptors of what lies at or below these real paths, in stopped processes.
+
+    For the notify door, where no mount tells them apart. A working directory is nothing there:
+    what is opened relative to it comes to the door.
+    """
+    found = Holders()
+    below = tuple(f"{path}/" for path in paths)
+    for pid in pids:
+        for task in _tasks(pid):
+            for name, facts in _descriptors(task):
+                if int(facts.get(b"scm_fds", b"0")) > 0:
+                    found.dangerous.setdefault(pid, "a descriptor on its way through a socket")
+                try:
+                    target = os.readlink(f"{task}/fd/{name}")
+                except OSError:
+                    continue
+                if target in paths or target.startswith(below):
+                    _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+    return found
+
+
+def _descriptors(task: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+    try:
+        names = os.listdir(f"{task}/fdinfo")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for name in names:
+        try:
+            with open(f"{task}/fdinfo/{name}", "rb") as file:
+                text = file.read()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        yield name, dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+
+
 def _tasks(pid: int) -> Iterator[str]:
     try:
         yield from (f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task"))
@@ -177,22 +213,11 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
         found.dangerous.setdefault(pid, "its working directory")
     if _directory_mount(f"{task}/root") in mount_ids:
         found.dangerous.setdefault(pid, "its root directory")
-    try:
-        names = os.listdir(f"{task}/fdinfo")
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for name in names:
-        try:
-            with open(f"{task}/fdinfo/{name}", "rb") as file:
-                text = file.read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        facts = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+    for name, facts in _descriptors(task):
         if int(facts.get(b"scm_fds", b"0")) > 0:
             found.dangerous.setdefault(pid, "a descriptor on its way through a socket")
-        if int(facts.get(b"mnt_id", b"0")) not in mount_ids:
-            continue
-        _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+        if int(facts.get(b"mnt_id", b"0")) in mount_ids:
+            _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
 
 
 def _judge_descriptor(pid: int, path: str, flags: int, found: Holders) -> None:

@@ -10,25 +10,20 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from . import holders
 from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
-from .resolve import Place, Unresolvable, open_place
-from .staged_commit import commit
+from .resolve import Place, open_place
+from .staged_places import Committed, commit_stage, together
 from .staged_review import (
-    Act,
-    Change,
     Deny,
     Mode,
-    Refusal,
     Spent,
     StageRule,
     nothing_denied,
-    review,
 )
-from .staged_tree import listings
 
 PAGE_BYTES = 4096
 STAGE_INODES = 65_536
@@ -54,24 +49,6 @@ class Taken:
 
     killed: tuple[str, ...] = ()
     still_open: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """What the end of a cell wrote to the host. Paths are absolute."""
-
-    changes: tuple[Change, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that reached the host."""
-        return sum(change.size for change in self.changes)
-
-    @property
-    def files(self) -> int:
-        """New files on the host."""
-        return sum(change.act is Act.CREATE for change in self.changes)
 
 
 @dataclass
@@ -162,43 +139,11 @@ class MountDoor:
 
         deny: called with absolute real paths.
         """
-        done: list[Change] = []
-        refused: list[Refusal] = []
-        for destination, present in self._present.items():
-            if isinstance(present.item, Stage):
-                outcome = self._commit_one(present.item, present.upper, deny)
-                done += [replace(c, path=f"{destination}/{c.path}") for c in outcome.changes]
-                refused += [replace(r, path=f"{destination}/{r.path}") for r in outcome.refused]
-        return Committed(tuple(done), tuple(refused))
-
-    def _commit_one(self, stage: Stage, upper: int, deny: Deny) -> Committed:
-        if not _anything(upper):
-            return Committed()
-        place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
-        try:
-            path_only = open_place(place)
-        except Unresolvable as problem:
-            return Committed((), (Refusal("", problem.code, problem.reason),))
-        try:
-            lower = os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_DIRECTORY)
-        finally:
-            os.close(path_only)
-        try:
-            below, above = listings(upper, lower)
-            outcome = review(
-                below,
-                above,
-                stage.rules,
-                deny=lambda path: deny(f"{stage.destination}/{path}"),
-                spent=self.spent,
-            )
-            written = commit(outcome.changes, upper, lower)
-        except Unresolvable as problem:
-            return Committed((), (Refusal(problem.path, problem.code, problem.reason),))
-        finally:
-            os.close(lower)
-        self.spent.update(outcome.spent)
-        return Committed(written.committed, outcome.refused + written.refused)
+        return together(
+            commit_stage(present.item, present.upper, self.spent, deny)
+            for present in self._present.values()
+            if isinstance(present.item, Stage)
+        )
 
     # --- one item ----------------------------------------------------------------------------
 
@@ -329,12 +274,3 @@ def _open_seed(seed: Seed) -> int:
         return os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(path_only)
-
-
-def _anything(directory: int) -> bool:
-    # A fresh descriptor: reading a directory moves the offset of the one that is read.
-    again = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
-    with os.scandir(again) as entries:
-        found = next(entries, None) is not None
-    os.close(again)
-    return found

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable
 
 from .file_rights import FileRights
-from .mount import Committed, MountDoor, Taken, Warden
+from .mount import MountDoor, Taken, Warden
 from .mount_table import Bind, Item, plan
 from .resolve import Unresolvable
+from .staged_places import Committed
 from .survey import LiveHost, survey
 from .watch import NameWatch
 

@@ -1,0 +1,182 @@
+"""The places that the notify door opens from: which grant a path belongs to. No call to answer.
+
+A directory is held by descriptor, as a bind mount would hold it; a single file by its name. What
+is carved out holds for the resolved path. Paths that belong to no place are not this door's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ...policy.kinds.paths import PathPattern, is_below
+from .file_rights import FileRights
+from .mount_table import Granted, Stage
+from .private_layer import PrivateLayer
+from .resolve import Place, Unresolvable, open_place
+
+
+@dataclass(frozen=True)
+class Root:
+    """A live place. `descriptor` is of the directory, -1 for a single file."""
+
+    real: str
+    descriptor: int
+    writable: bool
+    carved: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a path leads: a place, and the rest below it. Exactly one of root and layer."""
+
+    rest: str
+    root: Root | None = None
+    layer: PrivateLayer | None = None
+
+
+class GrantedPlaces:
+    """All places of one generation."""
+
+    def __init__(self) -> None:
+        self.rights = FileRights()
+        self._roots: dict[str, Root] = {}
+        self._layers: dict[str, PrivateLayer] = {}
+        self.aliases: dict[str, str] = {}
+
+    def set(
+        self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
+    ) -> set[str]:
+        """Change to these; the real paths of live places that are gone or became narrower."""
+        self.rights = rights
+        wanted = {stage.destination: stage for stage in stages}
+        for destination in list(self._layers):
+            if destination not in wanted or not _same_place(
+                self._layers[destination].stage, wanted[destination]
+            ):
+                self._layers.pop(destination).close()
+        for destination, stage in wanted.items():
+            if destination in self._layers:
+                self._layers[destination].stage = stage
+            else:
+                self._layers[destination] = PrivateLayer(stage, _directory(stage))
+        before = dict(self._roots)
+        roots: dict[str, Root] = {}
+        self.aliases = {}
+        for g in granted:
+            if g.place.kind == "missing":
+                continue
+            over = [s for d, s in wanted.items() if is_below(g.place.real, d)]
+            if any(stage.visible for stage in over):
+                continue  # Its layer shows it, with what the cell has changed.
+            staged = bool(over)
+            if staged and g.entry.mode != "read":
+                continue
+            writes = g.entry.mode == "write" and g.place.kind == "directory"
+            writable = writes and not staged and g.entry.max_bytes is None
+            known = roots.get(g.place.real)
+            if known is None or (writable and not known.writable):
+                if known is not None and known.descriptor >= 0:
+                    os.close(known.descriptor)
+                roots[g.place.real] = self._root(g.place, writable)
+            if g.place.spelled != g.place.real:
+                self.aliases[g.place.spelled] = g.place.real
+        self._roots = roots
+        gone: set[str] = set()
+        for real, root in before.items():
+            now = self._roots.get(real)
+            if now is None or (root.writable and not now.writable):
+                gone.add(real)
+            if root.descriptor >= 0:
+                os.close(root.descriptor)
+        return gone
+
+    def _root(self, place: Place, writable: bool) -> Root:
+        carved = [*self.rights.deny, *self.rights.read_only]
+        if place.kind == "directory":
+            touched = any(_touches(pattern, place.real) for pattern in carved)
+            return Root(place.real, open_place(place), writable, touched)
+        return Root(place.real, -1, False, False)
+
+    def renew_layers(self, pids: Iterable[int]) -> None:
+        """Every staged place shows the host's present content again.
+
+        One of which a process has something open keeps its layer: what is open stays usable.
+        """
+        for destination, layer in list(self._layers.items()):
+            if layer.in_use(pids):
+                continue
+            stage = layer.stage
+            layer.close()
+            try:
+                self._layers[destination] = PrivateLayer(stage, _directory(stage))
+            except Unresolvable:
+                del self._layers[destination]
+
+    @property
+    def layers(self) -> dict[str, PrivateLayer]:
+        """The staged places by real path."""
+        return self._layers
+
+    def close(self) -> None:
+        """Drop everything."""
+        for root in self._roots.values():
+            if root.descriptor >= 0:
+                os.close(root.descriptor)
+        for layer in self._layers.values():
+            layer.close()
+        self._roots, self._layers = {}, {}
+
+    def find(self, path: str) -> Found | None:
+        """The place that an absolute, normalised path belongs to by its text."""
+        for layer in self._layers.values():
+            rest = layer.behind_view(path)
+            if rest is not None:
+                return Found(rest, layer=layer)
+        head, rest = path, ""
+        while True:
+            found = self._at(head, rest)
+            if found is not None:
+                return found
+            if head == "/":
+                return None
+            head, _, part = head.rpartition("/")
+            head = head or "/"
+            rest = f"{part}/{rest}" if rest else part
+
+    def _at(self, head: str, rest: str) -> Found | None:
+        real = self.aliases.get(head, head)
+        layer = self._layers.get(real)
+        if layer is not None:
+            return Found(rest, layer=layer)
+        root = self._roots.get(real)
+        if root is None or (rest and root.descriptor < 0):
+            return None
+        return Found(rest, root=root)
+
+    def check(self, real: str, *, change: bool) -> None:
+        """Raise PermissionError where a resolved path is carved out."""
+        if self.rights.closed(real) is not None or (
+            change and self.rights.unchangeable(real) is not None
+        ):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _directory(stage: Stage) -> int:
+    place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
+    path_only = open_place(place)
+    try:
+        return os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(path_only)
+
+
+def _same_place(a: Stage, b: Stage) -> bool:
+    return (a.device, a.inode, a.visible, a.rules) == (b.device, b.inode, b.visible, b.rules)
+
+
+def _touches(pattern: PathPattern, directory: str) -> bool:
+    prefix = pattern.fixed_prefix
+    return is_below(prefix, directory) or is_below(directory, prefix)

@@ -1,0 +1,79 @@
+"""Files at level `no-namespaces`: rights to places that the notify door opens from.
+
+The same plan decides what is staged, the same review commits it; see `mounted_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..confine.broker import Listener
+from . import holders
+from .calls import Call
+from .file_rights import FileRights
+from .granted_places import GrantedPlaces
+from .mount import Taken
+from .mount_table import Stage, plan
+from .notify_files import NotifyFiles
+from .staged_places import Committed, commit_stage, together
+from .staged_review import Spent, StageRule
+from .survey import LiveHost, survey
+
+
+class NotifiedFiles:
+    """The file door of one generation, with `pid` the worker's process id on this host.
+
+    rest: answers calls about paths that are in no granted place. problem: called with a right's
+    name and the reason when what it names cannot be opened.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        pid: int,
+        *,
+        rest: Callable[[Call], None],
+        problem: Callable[[str, str], None],
+    ) -> None:
+        self._pid = pid
+        self._host = LiveHost()
+        self._places = GrantedPlaces()
+        self._problem = problem
+        self._spent: dict[StageRule, Spent] = {}
+        self.door = NotifyFiles(listener, self._places, rest)
+
+    def follow(self, rights: FileRights) -> Taken:
+        """Open from what `rights` say, as the host is now."""
+        found = survey(rights.entries)
+        for entry, problem in found.problems:
+            self._problem(entry.place.written, str(problem))
+        items = plan(found.granted, self._host, deny=rights.deny, read_only=rights.read_only)
+        stages = [item for item in items if isinstance(item, Stage)]
+        gone = self._places.set(rights, found.granted, stages)
+        if not gone:
+            return Taken()
+        pids = holders.processes(self._pid)
+        with holders.Stopped(pids) as stopped:
+            held = holders.find_below(pids, gone)
+            for pid in held.dangerous:
+                stopped.kill(pid)
+        return Taken(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
+
+    def begin_cell(self, rights: FileRights) -> Taken:
+        """As `follow`; staged places show the host's present content again."""
+        taken = self.follow(rights)
+        self._places.renew_layers(holders.processes(self._pid))
+        return taken
+
+    def end_cell(self) -> Committed:
+        """Review and commit what the cell changed in staged places."""
+        deny = self._places.rights.unchangeable
+        return together(
+            commit_stage(layer.stage, layer.upper, self._spent, deny)
+            for layer in self._places.layers.values()
+        )
+
+    def close(self) -> None:
+        """The worker is dead; staged changes are dropped."""
+        self._places.close()
+        self.door.close()
