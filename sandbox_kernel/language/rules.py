@@ -45,11 +45,12 @@ def module_refusal(rules: DialectRules, module: str) -> str:
         taken = rules.refused.get(".".join(parts[:length]))
         if taken is not None:
             return (
-                f"{module}: module refused ({rules.policy}, modules: {taken}). "
+                f"{module}: module refused (policy {rules.policy}, modules: {taken}). "
                 "Only an administrator's policy can change that"
             )
     top = parts[0]
     return (
-        f"{module}: module not granted ({rules.policy}: no line of its `modules` names {top!r}). "
+        f"{module}: module not granted (policy {rules.policy}: no line of its `modules` names "
+        f"{top!r}). "
         f'Ask for it in the notebook\'s metadata: {{"sandbox": {{"modules": ["{module}"]}}}}'
     )

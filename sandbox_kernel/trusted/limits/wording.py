@@ -41,8 +41,8 @@ def size(count: float) -> str:
 
 
 def reached(name: str, unit: type, used: float, limit: Limit, scope: str = "a cell") -> str:
-    """`wall_time: 3.02 s used, 3 s allowed for a cell (default.toml:31).`"""
-    place = f" ({limit.origin.place})" if limit.origin.file else ""
+    """`wall_time: 3.02 s used, 3 s allowed for a cell (policy default.toml:31).`"""
+    place = f" (policy {limit.origin.place})" if limit.origin.file else ""
     return f"{name}: {amount(unit, used)} used, {limit.amount} allowed for {scope}{place}."
 
 
@@ -92,7 +92,7 @@ def killed_at_once(name: str, unit: type, used: float, limit: Limit, scope: str)
 
 def symptom(name: str, unit: type, used: float, peak: float, limit: Limit) -> str:
     """Added to an error that the limit's wall has caused in the cell."""
-    place = f" ({limit.origin.place})" if limit.origin.file else ""
+    place = f" (policy {limit.origin.place})" if limit.origin.file else ""
     parts = [f"{amount(unit, used)} used"] if used else []
     if peak > used:
         parts.append(f"{amount(unit, peak)} at most in this cell")
