@@ -52,6 +52,7 @@ class Settings:
     snapshots: model.SnapshotMode
     snapshot_budget: float
     preload: tuple[str, ...]
+    issuers: tuple[model.Issuer, ...]
 
 
 def bounded_settings(policy: Policy, system: Policy | None) -> Settings:
@@ -68,6 +69,7 @@ def bounded_settings(policy: Policy, system: Policy | None) -> Settings:
         snapshots=snapshots.mode or "adaptive",
         snapshot_budget=_seconds(snapshots.budget, 0.0),
         preload=policy.table.preload,
+        issuers=_issuers(policy, system),
     )
 
 
@@ -169,6 +171,15 @@ def _total(policy: Policy, system: Policy | None, name: str) -> Limit | None:
 
 def _unlimited(name: str) -> Amount:
     return _UNIT.get(name, Count)(math.inf, "unlimited")
+
+
+def _issuers(policy: Policy, system: Policy | None) -> tuple[model.Issuer, ...]:
+    """The issuers that both policies list; a ticket is a yes, and the system bounds who says it."""
+    listed = policy.table.tickets.issuers
+    if system is None:
+        return listed
+    keys = {issuer.key for issuer in system.table.tickets.issuers}
+    return tuple(issuer for issuer in listed if issuer.key in keys)
 
 
 def _seconds(duration: Duration | None, otherwise: float) -> float:

@@ -45,8 +45,9 @@ _NOTHING = model.RequestTable(
 class Grant:
     """A yes: what exactly was said yes to, by whom, for how long.
 
-    `started` is when durations in it begin, in seconds since the epoch.  `narrowed` are requests
-    that each leave less of it: kinds that one does not mention stay as they are.
+    `started` is when durations in it begin and `ends` when the whole yes does, in seconds since
+    the epoch.  `narrowed` are requests that each leave less of it: kinds that one does not
+    mention stay as they are.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Grant:
     scope: Scope = "session"
     started: float = 0.0
     narrowed: tuple[model.RequestTable, ...] = ()
+    ends: float | None = None
 
     def entries(self, places: Places) -> list[Entry]:
         """What the yes covers, before any policy bounds it."""
@@ -94,10 +96,11 @@ def resolve(
             got, missed = _asked(request.table, rules, places, now)
             rights += got
             unmet += missed
+    grants = [grant for grant in grants if grant.ends is None or grant.ends > now]
     for grant in grants:
         for entry in grant.entries(places):
             rights += [
-                Right(met, rule, grant.source, grant.id)
+                Right(met, rule, grant.source, grant.id, grant.ends)
                 for rule in rules
                 if (met := meet(entry, rule.entry)) is not None
             ]
@@ -120,7 +123,7 @@ def resolve(
         policy_file=policy.file,
         system_file=None if system is None else system.file,
         digest=policy.digest + (system.digest if system else ""),
-        rights=_ordered(right for right in rights if not _expired(right.entry, now)),
+        rights=_ordered(right for right in rights if right.ends is None or right.ends > now),
         rules=rules,
         refusals=refusals,
         denials=denials,
@@ -137,6 +140,7 @@ def resolve(
         snapshots=settings.snapshots,
         snapshot_budget=settings.snapshot_budget,
         preload=settings.preload,
+        issuers=settings.issuers,
     )
 
 
@@ -483,11 +487,6 @@ def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
 
 def _rule_order(rule: Rule) -> tuple[str, int, Origin, str]:
     return (rule.kind, model.TIERS.index(rule.tier), rule.origin, repr(rule.entry))
-
-
-def _expired(entry: Entry, now: float) -> bool:
-    ends = getattr(entry, "expires_at", None)
-    return ends is not None and ends <= now
 
 
 def written(entry: Entry, places: Places) -> dict[str, object]:

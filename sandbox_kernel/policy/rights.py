@@ -92,13 +92,21 @@ class Right:
     """Something that may be done now.
 
     `through` says what turned the rule on: `given`, `request` (the notebook's metadata),
-    `approval`, `ticket`, `person` or `client`; `grant_id` names the grant in the last four.
+    `approval`, `ticket`, `person` or `client`; `grant_id` names the grant in the last four, and
+    `grant_ends` tells when that ends (seconds since the epoch).
     """
 
     entry: Entry
     rule: Rule
     through: str
     grant_id: str | None = None
+    grant_ends: float | None = None
+
+    @property
+    def ends(self) -> float | None:
+        """When this right is over: with its line's or request's `expires`, or its grant."""
+        own = getattr(self.entry, "expires_at", None)
+        return min((end for end in (own, self.grant_ends) if end is not None), default=None)
 
     @property
     def kind(self) -> str:
@@ -148,7 +156,8 @@ class Rights:
     `rules` are all lines that could allow something, whatever their tier: what is not among them
     no answer of a person can grant.  `denials` are carved out of every right already and stand
     here for messages.  `system_file` names the system policy, if there is one.  `limits` has
-    every limit that holds; a name that is absent is unlimited.  Times are in seconds.
+    every limit that holds; a name that is absent is unlimited.  `issuers` are those whose
+    tickets count.  Times are in seconds.
     """
 
     policy: str
@@ -168,6 +177,7 @@ class Rights:
     snapshots: model.SnapshotMode
     snapshot_budget: float
     preload: tuple[str, ...]
+    issuers: tuple[model.Issuer, ...]
     places: Places
     now: float
     problems: tuple[Problem, ...] = ()
@@ -180,8 +190,7 @@ class Rights:
     @property
     def next_expiry(self) -> float | None:
         """When the first of these rights ends (seconds since the epoch): resolve again then."""
-        ends = (getattr(right.entry, "expires_at", None) for right in self.rights)
-        return min((end for end in ends if end is not None), default=None)
+        return min((r.ends for r in self.rights if r.ends is not None), default=None)
 
     @property
     def file_entries(self) -> tuple[FileEntry, ...]:

@@ -91,7 +91,15 @@ class Ticket:
 
     def grant(self, now: float) -> Grant:
         """The yes that this ticket is, for `resolve`."""
-        return Grant(f"ticket:{self.id}", self.table, "ticket", "notebook", now, self.narrowed)
+        return Grant(
+            f"ticket:{self.id}",
+            self.table,
+            "ticket",
+            "notebook",
+            now,
+            self.narrowed,
+            self.expires_at,
+        )
 
 
 def new_keys() -> tuple[str, str]:

@@ -9,6 +9,7 @@ kernels take turns through a lock file.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import secrets
@@ -79,7 +80,8 @@ class ApprovalStore:
             if request.table is not None:
                 grant_id = f"approval:{approval.id}"
                 start = approval.granted
-                found.append(Grant(grant_id, request.table, "approval", "notebook", start))
+                grant = Grant(grant_id, request.table, "approval", "notebook", start)
+                found.append(dataclasses.replace(grant, ends=approval.expires))
         return tuple(found)
 
     def add(

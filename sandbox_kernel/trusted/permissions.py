@@ -83,7 +83,7 @@ class Permissions:
 
     def _take_tickets(self) -> None:
         table = self.session.request.table
-        issuers = self.session.policies.chosen.table.tickets.issuers
+        issuers = self.session.rights.issuers
         for token in table.tickets if table is not None else ():
             now, notebook = self._clock(), self.session.places.notebook
             ticket = verify(token, issuers, notebook=notebook, now=now)

@@ -233,7 +233,7 @@ def test_a_cell_can_give_it_up(kind: Kind) -> None:
 
     answer = denied(kind, rights(text, cell=kind.nothing))
 
-    assert "the cell's own metadata leaves it out" in answer.text
+    assert "gives it; the cell's metadata" in answer.text
     approved(kind, rights(text, cell={}))
 
 

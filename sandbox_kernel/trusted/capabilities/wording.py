@@ -43,7 +43,7 @@ def not_granted(
         rule = by_tier.get("on_request") or by_tier["given"]
         why = f"{rule.origin.place} allows it on request only"
         if rule.tier == "given":
-            why = f"the cell's own metadata leaves it out; {rule.origin.place} gives it"
+            why = f"{rule.origin.place} gives it; the cell's metadata or a client takes it away"
         remedy = f"Ask for it in the notebook's metadata: {metadata_line(request)}"
         origin = rule.origin
     elif ask is not None:

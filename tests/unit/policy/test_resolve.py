@@ -323,6 +323,27 @@ def test_a_right_ends_when_its_time_is_over() -> None:
     assert found.next_expiry == NOW + 10
 
 
+def test_a_yes_of_any_kind_ends_with_its_time() -> None:
+    text = '[ask]\nmodules = ["pickle"]\n'
+    until = replace(yes({"modules": ["pickle"]}), ends=NOW + 5)
+
+    found = rights(text, grants=(until,))
+    assert found.modules == {"pickle"}
+    assert found.next_expiry == NOW + 5
+    assert not rights(text, grants=(replace(until, ends=NOW),)).modules
+
+
+def test_only_issuers_that_the_system_policy_lists_too_are_believed() -> None:
+    def issuer(key: str) -> str:
+        return f'[[tickets.issuers]]\nkey = "ed25519/{key}"\nreason = "r"\n'
+
+    own = issuer("aa") + issuer("bb")
+
+    assert [i.key for i in rights(own).issuers] == ["ed25519/aa", "ed25519/bb"]
+    assert [i.key for i in rights(own, system=issuer("bb")).issuers] == ["ed25519/bb"]
+    assert not rights(own, system="").issuers
+
+
 def test_what_is_taken_back_is_gone_for_the_session() -> None:
     found = rights(files("given", "."), revoked=({"files": ["data"]},))
 
