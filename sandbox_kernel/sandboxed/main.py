@@ -27,6 +27,7 @@ from ..shared.messages import (
 )
 from . import streams
 from .bridge import ChannelClosed, Guard, Link, unread
+from .folder import Folder
 from .interrupts import Interrupts
 from .own_rights import OwnRights
 from .session import SHELL, LinkSession
@@ -56,6 +57,7 @@ class Worker:
         self.out, self.err = out, err
         self.kernel: WorkerKernel = build(self.link, self.session, self.interrupts, self.loop)
         self.kernel.read_line = self._read_line
+        self.folder = Folder()
         self.rights = OwnRights(self.kernel.shell, self._ask)
         self.copies = Copies((self.link.lock, out.lock, err.lock), self._flush, self._own)
 
@@ -83,6 +85,8 @@ class Worker:
     def _take_settings(self) -> None:
         for message, _ in self.link.take(Settings):
             self.rights.follow(message.body)
+            if self._running is None:
+                self.folder.leave()
 
     def _flush(self) -> None:
         self.out.flush()
@@ -135,6 +139,8 @@ class Worker:
                 self.kernel.shell.execution_count = request.execution_count
             handler = self.kernel.shell_handlers[request.type]
             error: BaseException | None = None
+            if outer is None:
+                self.folder.enter()
             try:
                 with self.interrupts.cell_code():
                     outcome = handler(SHELL, [], message)
@@ -142,6 +148,8 @@ class Worker:
                         await outcome
             except BaseException as caught:
                 error = caught
+            if outer is None:
+                self.folder.leave()
             self._finish(request, to, error)
             self._running = outer
             self._start_arrived()

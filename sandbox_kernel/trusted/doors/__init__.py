@@ -9,5 +9,14 @@ runs beside it. No answer of a door waits for a person.
 from __future__ import annotations
 
 from .doors import CommitReport, Doors, Problem, Taken
+from .proxy import environment_proxy
+from .resolver import system_resolver
 
-__all__ = ["CommitReport", "Doors", "Problem", "Taken"]
+__all__ = [
+    "CommitReport",
+    "Doors",
+    "Problem",
+    "Taken",
+    "environment_proxy",
+    "system_resolver",
+]

@@ -113,6 +113,14 @@ class Doors:
         self._sockets: SocketDoor | None = None
         self._recent: dict[str, Denied] = {}
 
+    def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
+        """Whom to tell of refusals and of rights that could not be opened, from now on."""
+        self._denied, self._problem = denied, problem
+
+    def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
+        """Set who is told of refusals and of rights that could not be opened."""
+        self._denied, self._problem = denied, problem
+
     def door_factory(self, listener: Listener) -> Dispatcher:
         """What to launch a generation with: `warden.launch(doors.door_factory)`."""
         self._calls = Dispatcher(listener)
@@ -155,6 +163,7 @@ class Doors:
 
     def follow(self, rights: Rights) -> Taken:
         """Rights have changed: a grant, a revocation, a narrowing. What it took to take away."""
+        self._recent.clear()
         files = FilesTaken()
         if self._files is not None:
             files = self._files.follow(file_rights(rights))
@@ -194,19 +203,23 @@ class Doors:
         if self._sockets is not None:
             self._sockets.interrupted()
 
-    def last_refusal(self, resource: str) -> Denied | None:
-        """The latest refusal of `resource`: a path, `host:port`, or a synthetic address and port.
-
-        For the wording of the exception in the cell, which knows no more than an errno.
-        """
-        return self._recent.get(resource)
-
     def name_of(self, address: str) -> str | None:
-        """The granted name that a synthetic address stands for, None for any other text."""
+        """The granted name that a synthetic address stands for, None for any other text.
+
+        For whatever a cell tells of its connections: it knows names by these addresses only.
+        """
         try:
             return self._names.name(ipaddress.ip_address(address))
         except ValueError:
             return None
+
+    def last_refusal(self, resource: str) -> Denied | None:
+        """Why the latest access to a name or `host:port` was refused, told once.
+
+        The cell's exception is worded from it: the address that a granted name leads to is known
+        to this side alone.
+        """
+        return self._recent.pop(resource, None)
 
     def worker_died(self) -> None:
         """The worker is gone: what it staged is dropped, its doors are closed."""
@@ -231,7 +244,8 @@ class Doors:
         self._problem(Problem(what, why))
 
     def _tell_denied(self, denied: Denied) -> None:
-        self._recent[denied.resource] = denied
+        # `name:port (address)` is remembered as `name:port`.
+        self._recent[denied.resource.partition(" ")[0]] = denied
         while len(self._recent) > MOST_REMEMBERED:
             del self._recent[next(iter(self._recent))]
         self._denied(denied)

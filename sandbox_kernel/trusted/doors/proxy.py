@@ -38,21 +38,21 @@ def no_proxy(host: str, port: int) -> Proxy | None:
     return None
 
 
-def environment_proxy(host: str, port: int) -> Proxy | None:
-    """What HTTPS_PROXY, ALL_PROXY and NO_PROXY of the supervisor's environment say."""
+def environment_proxy() -> ProxyFor:
+    """What HTTPS_PROXY, ALL_PROXY and NO_PROXY say now, in the supervisor's environment."""
     proxies = urllib.request.getproxies_environment()
     url = proxies.get("https") or proxies.get("all")
-    if not url or _bypassed(host, port, proxies.get("no", "")):
-        return None
-    parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+    no = proxies.get("no", "")
+    parts = urllib.parse.urlsplit(url if url and "://" in url else f"http://{url or ''}")
     if parts.scheme != "http" or not parts.hostname:
-        return None
-    return Proxy(
+        return no_proxy
+    proxy = Proxy(
         parts.hostname,
         parts.port or 80,
         urllib.parse.unquote(parts.username or ""),
         urllib.parse.unquote(parts.password or ""),
     )
+    return lambda host, port: None if _bypassed(host, port, no) else proxy
 
 
 def _bypassed(host: str, port: int, no: str) -> bool:
