@@ -24,7 +24,7 @@ from ..policy.tickets import TicketRefused, verify
 from ..shared.errors import Denied as Refused
 from ..shared.errors import PeerViolation
 from ..shared.messages import Answer, Question, Settings
-from .access import Access, access, accesses, decide
+from .access import Access, Verdict, access, accesses, decide
 from .approvals import ApprovalStore, StoreError
 from .asking import Asker, question_for
 from .audit import AuditError, AuditLog, Event
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
+
+#: Refusals of one cell that are told apart; beyond them each is written down.
+_MOST_REFUSALS = 10_000
 
 
 class Permissions:
@@ -62,6 +65,7 @@ class Permissions:
         self.asker = Asker(self._send_prompt, supervisor.event)
         self.cell_rights: Rights | None = None
         self._followed: Rights | None = None
+        self._refused_in_cell: set[tuple[str, str, str]] = set()
         self._take_remembered()
         self._take_tickets()
         self.record("started")
@@ -114,6 +118,7 @@ class Permissions:
 
     def begin_cell(self, metadata: object) -> Rights:
         """Called before a cell goes to the worker; `metadata` is the cell's own `sandbox`."""
+        self._refused_in_cell.clear()
         self.cell_rights = self.session.for_cell(metadata)
         if self.cell_rights is not self._followed:
             self._follow()
@@ -273,8 +278,16 @@ class Permissions:
 
     # -- what a cell tried
 
-    def refused(self, wanted: Access, denied: Denied) -> None:
-        """Write down a refusal and tell the clients."""
+    def refused(self, denied: Denied) -> None:
+        """Write down a refusal and tell the clients; once a cell for the same access.
+
+        Called for what a door refused, and for what a cell is told in words: often the same.
+        """
+        access_of = (denied.kind, denied.action, denied.resource)
+        if access_of in self._refused_in_cell:
+            return
+        if len(self._refused_in_cell) < _MOST_REFUSALS:
+            self._refused_in_cell.add(access_of)
         try:
             self.audit.denied(denied, now=self._clock())
         except AuditError as error:
@@ -291,15 +304,33 @@ class Permissions:
             },
         )
 
+    def _verdict(self, wanted: Access) -> Verdict:
+        """The decision on what a cell met a wall with.
+
+        A connection to a synthetic address is one to the name that it stands for, and what the
+        door found out about that name's real address comes first.
+        """
+        doors = self._supervisor.doors
+        if doors is None or wanted.kind != "sockets":
+            return decide(wanted, self.rights)
+        host, _, port = wanted.resource.rpartition(":")
+        name = doors.name_of(host.strip("[]"))
+        if name is not None:
+            wanted = Access(wanted.kind, wanted.action, f"{name}:{port}")
+        verdict = decide(wanted, self.rights)
+        if not isinstance(verdict, Denied):
+            return doors.last_refusal(wanted.resource) or verdict
+        return verdict
+
     async def on_tried(self, wanted: Access) -> dict[str, Any]:
         """A cell met a wall: was it refused, would a person allow it, and what shall it be told?"""
-        verdict = decide(wanted, self.rights)
+        verdict = self._verdict(wanted)
         if isinstance(verdict, Denied) and await self._allowed_by_person(verdict):
             verdict = decide(wanted, self.rights)
         if not isinstance(verdict, Denied):
             return {"retry": True}
         if verdict.exception != "FileNotFoundError":
-            self.refused(wanted, verdict)
+            self.refused(verdict)
         return {
             "retry": False,
             "exception": verdict.exception,

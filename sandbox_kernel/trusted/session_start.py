@@ -12,8 +12,10 @@ import msgspec
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
 from .confine.environment import scrub
+from .confine.launch import Warden
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
+from .doors import Doors, environment_proxy, system_resolver
 from .limits import walls
 from .options import LaunchOptions
 from .policy_files import PolicyFiles, load_policies
@@ -102,6 +104,11 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
         spawn=rights.spawn,
         writable_points=_writable_points(rights),
     )
+
+
+def doors_for(warden: Warden, options: LaunchOptions) -> Doors:
+    """The doors of a kernel started with these options."""
+    return Doors(warden, resolver=options.resolver or system_resolver, proxy=environment_proxy())
 
 
 def _variables(rights: Rights) -> set[str]:

@@ -15,10 +15,12 @@ from ..shared.errors import KernelFault, WorkerUnavailable
 from .options import LaunchOptions
 
 if TYPE_CHECKING:
-    from .confine.launch import Generation, Warden
+    from .confine.launch import Warden
     from .connection import Connection
+    from .doors import Doors
     from .session_rights import SessionRights
     from .supervisor import Launch
+    from .worker_process import Generation
 
 
 def run_kernel(connection_file: str, options: LaunchOptions) -> int:
@@ -61,11 +63,12 @@ def _start_warden(options: LaunchOptions) -> tuple[SessionRights, Warden]:
     return session, Warden.start(worker_spec(session, options))
 
 
-def _launcher(warden: Warden | None, fault: KernelFault | None) -> Launch:
+def _launcher(warden: Warden | None, doors: Doors | None, fault: KernelFault | None) -> Launch:
     async def launch() -> Generation:
         assert warden is not None
+        assert doors is not None
         try:
-            generation = warden.launch()
+            generation = warden.launch(doors.door_factory)
         except OSError as error:
             raise WorkerUnavailable(
                 f"the process that starts workers is gone ({error.strerror}); restart the kernel"
@@ -88,15 +91,15 @@ async def _serve(
     options: LaunchOptions,
 ) -> int:
     from .channels import Channels
-    from .doors import Doors
-    from .session_start import data_directory
+    from .session_start import data_directory, doors_for
     from .supervisor import Supervisor
 
+    doors = None if warden is None else doors_for(warden, options)
     supervisor = Supervisor(
         Channels(connection),
-        _launcher(warden, fault),
+        _launcher(warden, doors, fault),
         session,
-        None if warden is None else Doors(warden),
+        doors,
         data_directory(options),
     )
     with _end_with_parent(supervisor.stop):

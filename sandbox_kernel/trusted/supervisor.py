@@ -36,7 +36,7 @@ from .cell_run import ONLY_WHILE_RUNNING, CellRun
 from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
-from .doors import Doors, Taken
+from .doors import Doors, Problem, Taken
 from .output_gate import DisplayRules, OutputGate
 from .permissions import Permissions
 from .session_rights import SessionRights
@@ -113,6 +113,8 @@ class Supervisor:
         self.permissions: Permissions | None = None
         if session is not None:
             self.permissions = Permissions(self, session, data_directory)
+            if doors is not None:
+                doors.tell(self.permissions.refused, self._not_opened)
         if session is not None:
             self.watch.follow(session.rights)
         #: Name and text of the error of a request whose worker died, while its copy wakes up.
@@ -156,6 +158,8 @@ class Supervisor:
         if self.worker is not None:
             self.worker.interrupt()
             self.watch.interrupted()
+        if self.doors is not None:
+            self.doors.interrupted()
 
     def event(self, kind: str, body: dict[str, Any]) -> None:
         """Tell all clients something that only the supervisor may say.
@@ -342,7 +346,7 @@ class Supervisor:
             done = self.doors.end_cell()
             self.watch.committed(done.bytes, done.files)
             for refusal in done.refused:
-                self.permissions.problem(f"not written: {refusal}")
+                self.permissions.problem(f"{refusal.path} was not written: {refusal.reason}")
         self.permissions.end_cell()
         self._tell_problems()
 
@@ -351,6 +355,11 @@ class Supervisor:
         if self.doors is None or self.worker is None:
             return {}
         return _told(self.doors.follow(rights))
+
+    def _not_opened(self, problem: Problem) -> None:
+        """Called for a right that a door could not open."""
+        if self.permissions is not None:
+            self.permissions.problem(f"{problem.what} could not be granted: {problem.why}")
 
     def prompt_person(self, text: str) -> bool:
         """Put a question of ours on the running cell's stdin; False when it has none."""

@@ -54,6 +54,10 @@ class Generation(Protocol):
     scratch: str
 
     @property
+    def door(self) -> object:
+        """What answers the system calls that the filter sends to the supervisor."""
+
+    @property
     def exit_fd(self) -> int:
         """Readable when there is news of the worker's death."""
 

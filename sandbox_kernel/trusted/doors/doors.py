@@ -71,7 +71,9 @@ class Generation(Protocol):
     level: Level
     pid: int
     scratch: str
-    door: object
+
+    @property
+    def door(self) -> object: ...
 
 
 class FileDoor(Protocol):
@@ -112,10 +114,6 @@ class Doors:
         self._files: FileDoor | None = None
         self._sockets: SocketDoor | None = None
         self._recent: dict[str, Denied] = {}
-
-    def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
-        """Whom to tell of refusals and of rights that could not be opened, from now on."""
-        self._denied, self._problem = denied, problem
 
     def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
         """Set who is told of refusals and of rights that could not be opened."""
