@@ -29,6 +29,7 @@ from .approvals import ApprovalStore, StoreError
 from .asking import Asker, question_for
 from .audit import AuditError, AuditLog, Event
 from .capabilities.verdict import Denied
+from .notebook_wishes import notebook_metadata, saved_at
 from .output_gate import DisplayRules
 from .questions import SCOPE_OF
 from .session_rights import SessionRights
@@ -50,14 +51,22 @@ class Permissions:
         supervisor: Supervisor,
         session: SessionRights,
         data_directory: str,
+        *,
+        metadata_given: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`data_directory` holds the audit log and the approval store."""
+        """`data_directory` holds the audit log and the approval store.
+
+        `metadata_given`: the notebook's wishes came from whoever started the kernel, and its file
+        is not looked at.
+        """
         self._supervisor = supervisor
         self.session = session
         self._clock = clock
         folder = Path(data_directory)
         notebook = session.places.notebook or ""
+        self._metadata_given = metadata_given
+        self._saved = saved_at(notebook) if notebook else None
         self.store = ApprovalStore(folder / "approvals.json")
         self.audit = AuditLog(folder / "audit.jsonl", notebook=notebook)
         self.problems: list[str] = [str(p) for p in session.rights.problems]
@@ -119,12 +128,30 @@ class Permissions:
     def begin_cell(self, metadata: object) -> Rights:
         """Called before a cell goes to the worker; `metadata` is the cell's own `sandbox`."""
         self._refused_in_cell.clear()
+        self._read_again()
         self.cell_rights = self.session.for_cell(metadata)
         if self.cell_rights is not self._followed:
             self._follow()
         if self._supervisor.doors is not None:
             self._supervisor.doors.begin_cell(self.cell_rights)
         return self.cell_rights
+
+    def _read_again(self) -> None:
+        """Follow the notebook's own wishes when its file was saved with others."""
+        path = self.session.places.notebook
+        if path is None or self._metadata_given:
+            return
+        saved = saved_at(path)
+        if saved is None or saved == self._saved:
+            return
+        self._saved = saved
+        metadata, problems = notebook_metadata(path)
+        for problem in problems:
+            self.problem(str(problem))
+        if not problems and self.session.set_request(metadata):
+            self.record("asked", kind="metadata", who="the notebook")
+            for found in self.session.rights.problems:
+                self.problem(str(found))
 
     def end_cell(self) -> None:
         """Called when a cell is over: one-cell grants end, questions too."""

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
@@ -17,12 +13,10 @@ from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
 from .doors import Doors, environment_proxy, system_resolver
 from .limits import walls
+from .notebook_wishes import notebook_metadata
 from .options import LaunchOptions
 from .policy_files import PolicyFiles, load_policies
 from .session_rights import NOTEBOOK, SessionRights
-
-#: A notebook file of more bytes is not read for its wishes.
-_MOST_NOTEBOOK = 64 << 20
 
 
 def session_rights(options: LaunchOptions) -> SessionRights:
@@ -38,24 +32,6 @@ def session_rights(options: LaunchOptions) -> SessionRights:
     request = replace(request, problems=(*request.problems, *problems, *found))
     folder = os.path.dirname(notebook) if notebook else os.getcwd()
     return SessionRights(policies, _places(folder, notebook, policies, options), request)
-
-
-def notebook_metadata(path: str) -> tuple[Any, list[Problem]]:
-    """`metadata.sandbox` of a notebook file, and why it could not be read, if so."""
-    try:
-        if os.path.getsize(path) > _MOST_NOTEBOOK:
-            raise ValueError(f"it has more than {_MOST_NOTEBOOK} bytes")
-        document = msgspec.json.decode(Path(path).read_bytes(), type=_Notebook)
-    except FileNotFoundError:
-        return None, []  # Not saved yet.
-    except (OSError, ValueError, RecursionError) as error:
-        text = f"the notebook's wishes could not be read from {path}: {error}"
-        return None, [Problem("request.unreadable", text, Origin(NOTEBOOK))]
-    return document.metadata.get("sandbox"), []
-
-
-class _Notebook(msgspec.Struct):
-    metadata: dict[str, Any] = {}
 
 
 def _places(
@@ -78,6 +54,11 @@ def data_directory(options: LaunchOptions) -> str:
     from jupyter_core.paths import jupyter_data_dir
 
     return os.path.join(jupyter_data_dir(), "sandbox-kernel", "state")
+
+
+def approvals_file(options: LaunchOptions) -> str:
+    """Where answers that a person gave for good are remembered."""
+    return os.path.join(data_directory(options), "approvals.json")
 
 
 def _runtime_directory() -> str:

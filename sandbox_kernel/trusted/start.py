@@ -101,6 +101,7 @@ async def _serve(
         session,
         doors,
         data_directory(options),
+        options.metadata is not None,
     )
     with _end_with_parent(supervisor.stop):
         await supervisor.run()

@@ -80,10 +80,11 @@ class Supervisor:
         session: SessionRights | None = None,
         doors: Doors | None = None,
         data_directory: str = "",
+        metadata_given: bool = False,
     ) -> None:
         """`launch` gives a sealed worker; `session` is None when the policy cannot be used.
 
-        `data_directory` is where the audit log and the approval store of `session` lie.
+        `data_directory` and `metadata_given`: see `Permissions`.
         """
         self.channels = channels
         self.session = session
@@ -112,7 +113,9 @@ class Supervisor:
         self.watch = CellWatch(self)
         self.permissions: Permissions | None = None
         if session is not None:
-            self.permissions = Permissions(self, session, data_directory)
+            self.permissions = Permissions(
+                self, session, data_directory, metadata_given=metadata_given
+            )
             if doors is not None:
                 doors.tell(self.permissions.refused, self._not_opened)
         if session is not None:
