@@ -122,7 +122,8 @@ def _read(source: Source) -> tuple[dict[str, Any], dict[Path, Origin], list[Prob
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         text = f"this is not TOML: {error}"
-        at = Origin(source.name, int(line[1]) if line else 0)
+        # The parser says "at end of document" where that is the last line.
+        at = Origin(source.name, int(line[1]) if line else source.text.count("\n") + 1)
         return {}, {}, [Problem("policy.malformed", text, at)]
     except RecursionError:
         text = "tables or arrays are nested too deeply"

@@ -87,9 +87,9 @@ class PolicyFiles:
 def load_policies(options: LaunchOptions) -> PolicyFiles:
     """The policies that a kernel starts with.
 
-    `options.policy_paths` (pairs of scope and file) replaces the search: the file of scope
-    `system` bounds, the last of the others is the policy.  Raises BadPolicy: a kernel whose
-    policy is missing or malformed must not run cells.
+    `options.policy_paths` are pairs of scope and file: the file of scope `system` bounds in place
+    of the root-owned one, the last of the others is the policy.  Raises BadPolicy: a kernel
+    whose policy is missing or malformed must not run cells.
     """
     with _as_bad_policy():
         return choose(options.policy or "default", paths=options.policy_paths)
@@ -106,14 +106,12 @@ def choose(
     `paths` as in `load_policies`.  Raises PolicyError.
     """
     search = search_path()
-    if paths is not None:
-        named = dict(paths)
-        bound = named.pop("system", None)
-        system = None if bound is None else load_file(bound, search, read)
-        files = list(named.values())
-        policy = load_file(files[-1], search, read) if files else load_named(name, search, read)
-        return PolicyFiles(policy, system, search)
-    return PolicyFiles(load_named(name, search, read), _system(system_files, search), search)
+    named = dict(paths or ())
+    bound = named.pop("system", None)
+    system = load_file(bound, search, read) if bound else _system(system_files, search)
+    files = list(named.values())
+    policy = load_file(files[-1], search, read) if files else load_named(name, search, read)
+    return PolicyFiles(policy, system, search)
 
 
 @contextmanager
