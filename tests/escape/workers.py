@@ -53,18 +53,35 @@ def spec_for(level: Level, outside: Outside, *, apart: bool = False) -> WorkerSp
     )
 
 
+def script(path: str, *arguments: str) -> str:
+    """A program that runs a script of `inside`; `-P` keeps its folder off the module path."""
+    return (
+        f"import sys, runpy; sys.path.insert(0, {INSIDE!r});"
+        f" sys.argv[1:1] = {list(arguments)!r};"
+        f" runpy.run_path({path!r}, run_name='__main__')"
+    )
+
+
+async def drain(fd: int) -> str:
+    """Read a pipe to its end, so that the worker never waits for us."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(fd), "rb")
+    )
+    try:
+        return (await reader.read()).decode(errors="replace")
+    finally:
+        transport.close()
+
+
 class Attacker:
     """Starts workers at one level and lets them attack, one attack after the other."""
 
     def __init__(self, level: Level, outside: Outside) -> None:
         self.outside = outside
         self.spec = spec_for(level, outside, apart=level is Level.LANGUAGE_ONLY)
-        # `-P` keeps the script's own folder off the module path.
-        program = (
-            f"import sys, runpy; sys.path.insert(0, {INSIDE!r});"
-            f" sys.argv[1:1] = {list(self.spec.entry[1:])!r};"
-            f" runpy.run_path({self.spec.entry[0]!r}, run_name='__main__')"
-        )
+        program = script(self.spec.entry[0], *self.spec.entry[1:])
         self.spec = replace(self.spec, entry=("-c", program))
         self.warden = Warden.start(self.spec)
         self.worker: Generation | None = None

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import _sys_notify as notify
-from .places import MACHINE_FILES, PROCESS_FILES
+from .places import DEVICES, MACHINE_FILES, PROCESS_FILES
 from .syscall_numbers import TABLES
 
 
@@ -48,6 +48,8 @@ class Listener:
     scratch: str
     working_directory: str
     memory_files: Mapping[str, str] = field(default_factory=dict)
+    #: Directories whose own names may be listed, and nothing below them but what is in `trees`.
+    listed: tuple[str, ...] = ()
 
 
 DoorFactory = Callable[[Listener], Door]
@@ -103,13 +105,13 @@ class Broker:
         self._names = {number: name for name, number in TABLES[listener.machine].items()}
         self._poll = select.poll()
         self._poll.register(listener.fd, select.POLLIN)
-        self._readable = (*listener.trees, listener.scratch)
-        self._known = _ancestors((*self._readable, listener.working_directory))
+        self._readable = (*listener.trees, listener.scratch, *_DEVICES)
+        self._known = _ancestors((*self._readable, *listener.listed, listener.working_directory))
         self.forks = 0
 
     def serve(self) -> bool:
         """See `Door.serve`."""
-        while True:
+        for _ in range(_MOST_AT_ONCE):
             events = self._poll.poll(0)
             if not events:
                 return True
@@ -119,6 +121,7 @@ class Broker:
             if call is None:
                 return True
             self.answer(call)
+        return True  # Many threads could keep us here for ever: the loop has other work.
 
     def answer(self, call: notify.Notification) -> None:
         """Answer one waiting call."""
@@ -156,7 +159,7 @@ class Broker:
         text = self._text(call, where)
         if not text and flags & _EMPTY_PATH:
             return None  # An open descriptor: it was opened through the door.
-        path = self._spelled(call, where, text)
+        path = os.path.normpath(self._spelled(call, where, text))
         if path.startswith(_SHARED_MEMORY):
             if name in ("open", "openat"):
                 return self._open_shared(call, where, path)
@@ -169,8 +172,9 @@ class Broker:
         real = self._real(call, where, follows=where.follows and not flags & _NO_FOLLOW)
         if _below(real, self._readable):
             return None
-        opens = name in ("open", "openat", "creat")
-        return None if real in self._known and not opens else _EACCES
+        if name in ("open", "openat", "creat"):
+            return None if real in self._listener.listed else _EACCES
+        return None if real in self._known else _EACCES
 
     def _from_memory(self, path: str, pid: int) -> bytes | None:
         for spelling in ("/proc/self/", f"/proc/{self._listener.worker_pid}/"):
@@ -185,7 +189,10 @@ class Broker:
 
     def _change(self, name: str, call: notify.Notification) -> int | None:
         places = _CHANGES[name]
-        spelled = [self._spelled(call, where, self._text(call, where)) for where in places]
+        spelled = [
+            os.path.normpath(self._spelled(call, where, self._text(call, where)))
+            for where in places
+        ]
         if any(path.startswith(_SHARED_MEMORY) for path in spelled):
             return self._change_shared(name, call, spelled)
         inside = (self._real(call, where, follows=False) for where in places)
@@ -222,7 +229,8 @@ class Broker:
             if name in ("unlink", "unlinkat"):
                 os.unlink(names[0], dir_fd=folder)
             elif name in ("link", "linkat") and all(p.startswith(_SHARED_MEMORY) for p in paths):
-                os.link(names[0], names[1], src_dir_fd=folder, dst_dir_fd=folder)
+                # Not what a symbolic link leads to: that would bring any file into the scratch.
+                os.link(*names, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
             else:
                 return errno.EACCES
         finally:
@@ -275,23 +283,27 @@ class Broker:
         return os.fsdecode(path)
 
     def _spelled(self, call: notify.Notification, where: _Path, text: str) -> str:
+        """The path from the root. Not normalised: ".." after a link means its target's parent."""
         if text.startswith("/"):
-            return os.path.normpath(text)
+            return text
         directory = _CWD if where.directory is None else call.arguments[where.directory] & _CWD_MASK
         link = "cwd" if directory == _CWD else f"fd/{directory}"
         base = os.readlink(f"/proc/{call.pid}/{link}")
-        # Not normalised: ".." after a symbolic link means its target's parent.
         return f"{base}/{text}"
 
     def _real(self, call: notify.Notification, where: _Path, *, follows: bool) -> str:
         path = self._spelled(call, where, self._text(call, where))
-        if follows:
+        parent, base = os.path.split(path)
+        # A slash or a dot at the end makes the kernel follow a link before it.
+        if follows or base in ("", ".", ".."):
             return os.path.realpath(path)
-        parent, base = os.path.split(path.rstrip("/") or "/")
-        return os.path.realpath(path) if base in ("", ".", "..") else _join(parent, base)
+        return _join(parent, base)
 
 
 _CWD_MASK = 0xFFFFFFFF
+#: Calls answered before the loop gets its turn.
+_MOST_AT_ONCE = 64
+_DEVICES = tuple(f"/dev/{name}" for name in DEVICES)
 _SHARED_MEMORY = "/dev/shm/"
 _OPEN_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC
 _EACCES = errno.EACCES

@@ -28,6 +28,8 @@ from .selftest import Witnesses, judge, judge_descriptors, judge_status
 from .spec import WorkerSpec
 
 _PACKET = 1 << 20
+#: Ends of other processes that are kept in mind: a copy's may be told before it is adopted.
+_MOST_REMEMBERED = 1000
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
 SEAL_SECONDS = 60.0
 
@@ -97,6 +99,8 @@ class Generation:
             message = json.loads(data)
             if "gone" in message:
                 self._others[message["gone"]] = message["code"]
+                if len(self._others) > _MOST_REMEMBERED:
+                    del self._others[next(iter(self._others))]
             if self._adopted is not None:
                 self._exit = self._others.get(self._adopted)
             else:
@@ -105,6 +109,8 @@ class Generation:
 
     def send_signal(self, number: int) -> None:
         """Signal the worker by its pidfd; one that is dead already is no error."""
+        if self.pidfd < 0:
+            return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
 
@@ -201,7 +207,8 @@ class Generation:
         return seal_plan(
             self.level,
             self.facts,
-            trees=(*self._roots.trees, *self._roots.files, *self._roots.listed),
+            trees=(*self._roots.trees, *self._roots.files),
+            listed=self._roots.listed,
             scratch=self.scratch,
             writable_points=self._spec.writable_points,
             rlimits=self._spec.rlimits,
@@ -235,10 +242,11 @@ class Generation:
             self.listener_fd,
             self.pid,
             self.facts.machine,
-            (*self._roots.trees, *self._roots.files, *self._roots.listed),
+            (*self._roots.trees, *self._roots.files),
             self.scratch,
             self._spec.working_directory,
             dict(memory_files(self.scratch)),
+            self._roots.listed,
         )
         self.door = self._make_door(listener)
         self._loop = asyncio.get_running_loop()

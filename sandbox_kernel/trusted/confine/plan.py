@@ -189,9 +189,15 @@ def landlock_rules_full(writable_points: Iterable[str]) -> list[tuple[str, int]]
     return rules
 
 
-def landlock_rules_static(trees: Iterable[str], scratch: str) -> list[tuple[str, int]]:
-    """Read-only trees and files, write in the scratch; for the levels without a mount namespace."""
+def landlock_rules_static(
+    trees: Iterable[str], listed: Iterable[str], scratch: str
+) -> list[tuple[str, int]]:
+    """Read-only trees and files, write in the scratch; for the levels without a mount namespace.
+
+    Of `listed` directories the names may be read, and no file.
+    """
     rules = [(tree, READ) for tree in trees]
+    rules += [(directory, _READ_DIR) for directory in listed]
     rules += [(f"/dev/{name}", _READ_FILE) for name in ("random", "urandom")]
     rules += [(f"/dev/{name}", _WRITE_FILE | _READ_FILE) for name in ("null", "zero", "full")]
     rules.append((scratch, WRITE | READ))
@@ -202,9 +208,18 @@ def landlock_rules_static(trees: Iterable[str], scratch: str) -> list[tuple[str,
 
 
 def seccomp_rules(
-    level: Level, machine: str, *, listener: bool, spawn: bool, scoped_signals: bool
+    level: Level,
+    machine: str,
+    *,
+    listener: bool,
+    spawn: bool,
+    scoped_signals: bool,
+    truncation_mediated: bool = True,
 ) -> dict[int, Rule]:
-    """The rule of every system call that this machine's table knows, by number."""
+    """The rule of every system call that this machine's table knows, by number.
+
+    `scoped_signals`, `truncation_mediated`: Landlock does that here (ABI 6, ABI 3).
+    """
     numbers = TABLES[machine]
     rules = {name: Rule(refuse(table.REFUSED_WITH.get(name, errno.EPERM))) for name in numbers}
 
@@ -218,6 +233,8 @@ def seccomp_rules(
     path_action = NOTIFY if level is Level.NO_NAMESPACES else ALLOW
     for group in (table.METADATA, table.OPENS, table.TREE_CHANGES):
         put(group, path_action)
+    if not inside_mounts and not truncation_mediated:
+        rules["truncate"] = Rule(refuse(errno.EPERM))
     if inside_mounts:
         put(table.ATTRIBUTE_CHANGES, ALLOW)
         put(table.FILE_ATTRIBUTE_CHANGES, ALLOW)
@@ -305,11 +322,22 @@ def _sockets(ask: int | None) -> dict[str, Rule]:
 
 
 def seccomp_program(
-    level: Level, machine: str, *, listener: bool, spawn: bool, scoped_signals: bool
+    level: Level,
+    machine: str,
+    *,
+    listener: bool,
+    spawn: bool,
+    scoped_signals: bool,
+    truncation_mediated: bool = True,
 ) -> bytes:
     """The compiled filter for a level."""
     rules = seccomp_rules(
-        level, machine, listener=listener, spawn=spawn, scoped_signals=scoped_signals
+        level,
+        machine,
+        listener=listener,
+        spawn=spawn,
+        scoped_signals=scoped_signals,
+        truncation_mediated=truncation_mediated,
     )
     return compile_filter(rules, AUDIT_ARCH[machine], refuse(errno.ENOSYS))
 
@@ -350,6 +378,7 @@ def seal_plan(
     facts: Facts,
     *,
     trees: Iterable[str],
+    listed: Iterable[str],
     scratch: str,
     writable_points: Iterable[str],
     rlimits: Mapping[str, tuple[int, int]],
@@ -362,13 +391,14 @@ def seal_plan(
     if level is Level.FULL:
         rules = landlock_rules_full(writable_points)
     else:
-        rules = landlock_rules_static(trees, scratch)
+        rules = landlock_rules_static(trees, listed, scratch)
     program = seccomp_program(
         level,
         facts.machine,
         listener=listener,
         spawn=spawn,
         scoped_signals=facts.landlock_abi >= 6,
+        truncation_mediated=facts.landlock_abi >= 3,
     )
     ruleset = landlock(facts.landlock_abi, rules, spawn=spawn)
     return SealPlan(level, ruleset, program, listener, rlimits)

@@ -166,6 +166,40 @@ def see_that_a_file_exists_by_a_link(target: Target) -> None:
 
 
 @attack()
+def see_that_a_file_exists_by_dotdot_after_a_link(target: Target) -> None:
+    """Taken by its letters, the path would lead to a place in the scratch."""
+    scratch = _scratch()
+    os.symlink(target.folder, scratch + "/link")
+    os.stat(f"{scratch}/link/../{os.path.basename(target.folder)}/canary")
+
+
+@attack()
+def see_that_a_folder_exists_by_a_slash_after_a_link(target: Target) -> None:
+    """The slash makes lstat follow the link."""
+    scratch = _scratch()
+    os.symlink(target.folder, scratch + "/link")
+    if not stat.S_ISDIR(os.lstat(scratch + "/link/").st_mode):
+        raise PermissionError("the link itself")
+
+
+@attack("secret", no_control="without walls there is no door")
+def have_the_door_link_a_file_into_the_scratch(target: Target) -> str:
+    """The door links shared memory by name; a name may be a symbolic link."""
+    shared = os.environ["HOME"][: -len("home")] + "shm"
+    if not os.path.isdir(shared):
+        shared = "/dev/shm"
+    name = f"attack-{os.getpid()}"
+    os.symlink(target.canary, f"{shared}/{name}")
+    try:
+        os.link(f"/dev/shm/{name}", f"/dev/shm/{name}-2")
+        return _read(f"{shared}/{name}-2")
+    finally:
+        os.unlink(f"{shared}/{name}")
+        if os.path.lexists(f"{shared}/{name}-2"):
+            os.unlink(f"{shared}/{name}-2")
+
+
+@attack()
 def see_that_a_file_exists_by_access(target: Target) -> None:
     if not os.access(target.canary, os.F_OK):
         raise PermissionError(target.canary)

@@ -118,13 +118,15 @@ def test_at_full_only_scratch_and_the_parents_of_writable_points_may_be_written(
 
 
 def test_without_mounts_only_the_scratch_may_be_written() -> None:
-    rules = dict(landlock_rules_static(["/usr/lib"], "/tmp/s"))
+    rules = dict(landlock_rules_static(["/usr/lib"], ["/p"], "/tmp/s"))
     assert {path for path, access in rules.items() if access & 256} == {"/tmp/s"}
     assert "/" not in rules
+    assert rules["/p"] & 4 == 0
+    assert rules["/p"] & 8
 
 
 def test_no_device_and_no_socket_can_be_made_anywhere() -> None:
-    for rules in (landlock_rules_full(["/a/b"]), landlock_rules_static([], "/tmp/s")):
+    for rules in (landlock_rules_full(["/a/b"]), landlock_rules_static([], [], "/tmp/s")):
         assert not any(access & (64 | 512 | 2048) for _, access in rules)
 
 
@@ -133,6 +135,7 @@ def test_language_only_has_no_walls() -> None:
         Level.LANGUAGE_ONLY,
         facts(),
         trees=(),
+        listed=(),
         scratch="",
         writable_points=(),
         rlimits={},

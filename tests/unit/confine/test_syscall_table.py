@@ -130,6 +130,19 @@ def test_signals_ask_where_neither_namespace_nor_landlock_scopes_them() -> None:
     assert verdict(FULL, "kill", 1, scoped=False) == ALLOW
 
 
+def test_truncating_by_name_is_refused_where_landlock_does_not_mediate_it() -> None:
+    program = seccomp_program(
+        NO_NS,
+        "x86_64",
+        listener=True,
+        spawn=False,
+        scoped_signals=False,
+        truncation_mediated=False,
+    )
+    assert run(program, X86_64["truncate"], (), AUDIT_ARCH["x86_64"]) == NO
+    assert verdict(NO_NS, "truncate") == NOTIFY
+
+
 @pytest.mark.parametrize("machine", TABLES)
 @pytest.mark.parametrize("level", [FULL, NO_NS, LANDLOCK])
 def test_the_filter_does_not_depend_on_the_process(machine: str, level: Level) -> None:
