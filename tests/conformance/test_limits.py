@@ -192,6 +192,11 @@ def limits_request(kernel: Kernel, **wanted: object) -> dict:
     return kernel.request("sandbox_request", content, "control").reply["content"]
 
 
+def assert_kept(kernel: Kernel, told: str) -> None:
+    after = kernel.run("print(kept)")
+    assert after.text() == "['from before']\n", f"{after.error} after {told}"
+
+
 def test_just_not_reached_is_not_stopped(limited) -> None:
     row, kernel = limited
     ran = kernel.run(row.under)
@@ -209,7 +214,7 @@ def test_reached_is_told_and_keeps_the_variables(limited) -> None:
     assert "policy.toml:" in told
     assert "ariables" in told  # Whether they were kept.
     assert '"limits"' in told or "limits.max" in told  # How to get more.
-    assert kernel.run("print(kept)").text() == "['from before']\n"
+    assert_kept(kernel, ran.error)
 
 
 def test_reached_inside_a_library_call_and_at_an_import(limited) -> None:
@@ -226,7 +231,7 @@ def test_reached_inside_a_library_call_and_at_an_import(limited) -> None:
     ran = kernel.run(code)
     assert ran.status == "error"
     assert row.name in ran.reply["content"]["evalue"]
-    assert kernel.run("print(kept)").text() == "['from before']\n"
+    assert_kept(kernel, ran.error)
 
 
 def test_ignored_is_ended_by_force_and_said(limited) -> None:

@@ -54,9 +54,17 @@ class Ran:
 class Kernel:
     """A running kernel."""
 
-    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient, folder: Path) -> None:
         self.manager = manager
         self.client = client
+        self.folder = folder
+
+    def save_notebook(self, wishes: Any) -> None:
+        """Save the notebook of this kernel with these wishes, as an editor does: by rename."""
+        document = {"cells": [], "metadata": {"sandbox": wishes}, "nbformat": 4}
+        temporary = self.folder / "notebook.saving"
+        temporary.write_text(json.dumps({**document, "nbformat_minor": 5}))
+        temporary.replace(self.folder / "notebook.ipynb")
 
     def run(
         self,
@@ -135,44 +143,49 @@ class Kernel:
         raise AssertionError(f"nothing of that kind came within {DEADLINE:g} seconds")
 
 
+def started(
+    folder: Path,
+    level: str | None = None,
+    policy: str = FULL_LANGUAGE,
+    transport: str = "tcp",
+    environment: dict[str, str] | None = None,
+) -> Kernel:
+    """A kernel that answers; what it needs lies in `folder`."""
+    (folder / "policy.toml").write_text(policy)
+    config = {
+        "level": level,
+        "policies": [["admin", str(folder / "policy.toml")]],
+        "notebook": str(folder / "notebook.ipynb"),
+        "resolver": {},
+        "dns": None,
+        "data": str(folder / "state"),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    manager = KernelManager(transport=transport)
+    if transport == "ipc":
+        manager.ip = str(folder / "ipc")
+    manager._kernel_spec = KernelSpec(
+        argv=[sys.executable, "-P", "-m", "tests.cases.launch", str(folder / "config.json")]
+        + ["-f", "{connection_file}"],
+        display_name="Sandboxed Python",
+        language="python",
+        interrupt_mode="message",
+        env={"PYTHONPATH": str(ROOT), **(environment or {})},
+    )
+    manager.start_kernel(cwd=str(folder))
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=DEADLINE)
+    return Kernel(manager, client, folder)
+
+
 @pytest.fixture(scope="session")
 def start_kernel(tmp_path_factory) -> Iterator[Callable[..., Kernel]]:
     """Start kernels: `start_kernel(level=…, policy=…, transport=…)`."""
     running: list[Kernel] = []
 
-    def start(
-        level: str | None = None,
-        policy: str = FULL_LANGUAGE,
-        transport: str = "tcp",
-        environment: dict[str, str] | None = None,
-    ) -> Kernel:
-        folder = tmp_path_factory.mktemp("kernel")
-        (folder / "policy.toml").write_text(policy)
-        config = {
-            "level": level,
-            "policies": [["admin", str(folder / "policy.toml")]],
-            "notebook": str(folder / "notebook.ipynb"),
-            "resolver": {},
-            "dns": None,
-            "data": str(folder / "data"),
-        }
-        (folder / "config.json").write_text(json.dumps(config))
-        manager = KernelManager(transport=transport)
-        if transport == "ipc":
-            manager.ip = str(folder / "ipc")
-        manager._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-P", "-m", "tests.cases.launch", str(folder / "config.json")]
-            + ["-f", "{connection_file}"],
-            display_name="Sandboxed Python",
-            language="python",
-            interrupt_mode="message",
-            env={"PYTHONPATH": str(ROOT), **(environment or {})},
-        )
-        manager.start_kernel(cwd=str(folder))
-        client = manager.client()
-        client.start_channels()
-        client.wait_for_ready(timeout=DEADLINE)
-        running.append(Kernel(manager, client))
+    def start(**options: Any) -> Kernel:
+        running.append(started(tmp_path_factory.mktemp("kernel"), **options))
         return running[-1]
 
     yield start
