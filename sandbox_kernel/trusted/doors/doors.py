@@ -116,7 +116,7 @@ class Doors:
         self._recent: dict[str, Denied] = {}
 
     def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
-        """Set who is told of refusals and of rights that could not be opened."""
+        """Whom to tell of refusals and of rights that could not be opened, from now on."""
         self._denied, self._problem = denied, problem
 
     def door_factory(self, listener: Listener) -> Dispatcher:
