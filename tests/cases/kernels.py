@@ -211,10 +211,14 @@ class Kernel:
                     await self._wait_or_end(event, NUDGE)
             answered = answered or exchange.replied.is_set()
             if exchange.replied.is_set() and exchange.idle.is_set():
-                return
+                break
             if time.monotonic() > deadline:
                 state = "its broadcasts do not arrive" if answered else "it does not answer"
                 raise KernelFault(f"{state} in {START:.0f} s{self._said()}")
+        # A kernel may answer before it can run cells. Its start is not the first cell's time.
+        empty = {"code": "", "silent": True, "store_history": False, "allow_stdin": False}
+        ready = self.send("execute_request", empty)
+        await self._wait(ready.replied, deadline - time.monotonic(), "it runs no cell")
 
     async def _wait(self, event: asyncio.Event, seconds: float, otherwise: str) -> None:
         try:
