@@ -34,7 +34,7 @@ class GatedSession(Session):
         parent: Any = None,
         *rest: Any,
         **options: Any,
-    ) -> Any:  # noqa: E501
+    ) -> Any:
         if not isinstance(msg_or_type, str):
             kind, content = msg_or_type["header"]["msg_type"], msg_or_type["content"]
             parent = msg_or_type.get("parent_header") or parent

@@ -107,7 +107,7 @@ class JupyterServer:
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
             **self._environment,
         }
-        self._log = open(self.folder / "server.log", "wb")  # noqa: SIM115
+        self._log = open(self.folder / "server.log", "wb")
         self._process = subprocess.Popen(
             command,
             env=environment,
@@ -220,9 +220,15 @@ class OpenNotebook:
 
     def run_all(self, seconds: float = 90) -> None:
         """Run every cell and wait until the kernel has answered each."""
-        command = "notebook:run-all-cells"
-        self.page.evaluate("command => void window.jupyterapp.commands.execute(command)", command)
+        self.start_all()
         self.wait_for_run(seconds)
+
+    def start_all(self) -> None:
+        """Start running every cell; returns before any has run."""
+        self.page.evaluate(
+            "command => void setTimeout(() => window.jupyterapp.commands.execute(command), 0)",
+            "notebook:run-all-cells",
+        )
 
     def wait_for_run(self, seconds: float = 90) -> None:
         """Wait until no cell is running or queued and every code cell has run."""

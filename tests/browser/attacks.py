@@ -1,0 +1,165 @@
+"""What a cell can put out to act with the login of the person who looks at it.
+
+One row an attack: a cell's source, and the witness that it leaves when it wins. `FILE` is a file
+made through the server, `CONTACT` a request to a loopback listener. Rows that change or leave
+the page stand in a notebook of their own (`alone`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.browser.witnesses import script, terminal_script
+
+Witness = Literal["file", "contact"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`source(listener_url)` is the cell. `click` is a selector that a person would click."""
+
+    name: str
+    witness: Witness
+    source: Callable[[str], str]
+    click: str = ""
+    alone: bool = False
+    note: str = ""
+
+
+_IMPORT = "from IPython.display import HTML, Javascript, Markdown, Math, SVG, display\n"
+_IMAGE = '<img src=x onerror="{}">'
+
+
+def _html(name: str, witness: Witness, html: str, **options: object) -> Attack:
+    """An attack by `HTML(…)`; `{js}` and `{url}` in the text are replaced."""
+
+    def source(listener: str) -> str:
+        text = html.replace("{js}", script(name, listener)).replace("{url}", f"{listener}/{name}")
+        return f"{_IMPORT}HTML({text!r})"
+
+    return Attack(name, witness, source, **options)  # type: ignore[arg-type]
+
+
+def _call(name: str, witness: Witness, code: str, **options: object) -> Attack:
+    """An attack by any code; `JS` and `URL` are names in it."""
+
+    def source(listener: str) -> str:
+        js, url = script(name, listener), f"{listener}/{name}"
+        return f"{_IMPORT}JS = {js!r}\nURL = {url!r}\nBAD = {_IMAGE.format(js)!r}\n{code}"
+
+    return Attack(name, witness, source, **options)  # type: ignore[arg-type]
+
+
+def _terminal(listener: str) -> str:
+    js = terminal_script("PATH")
+    return (
+        f"{_IMPORT}import os\nPATH = os.path.join(os.getcwd(), 'w-terminal.txt')\n"
+        f"HTML('<script>' + {js!r}.replace('PATH', PATH) + '</script>')"
+    )
+
+
+ATTACKS: tuple[Attack, ...] = (
+    _html("script", "file", "<script>{js}</script>"),
+    Attack("terminal", "file", _terminal),
+    _html("onerror", "file", '<img src=x onerror="{js}">'),
+    _call("javascript", "file", "Javascript(JS)"),
+    _call("markdown-script", "file", "Markdown('*x*\\n\\n' + BAD)"),
+    _html("srcdoc", "file", '<iframe srcdoc="<script>{js}</script>"></iframe>'),
+    _html("link-stylesheet", "contact", '<link rel="stylesheet" href="{url}">'),
+    _html("css-url", "contact", '<div style="background:url({url})">x</div>'),
+    _html(
+        "css-sheet",
+        "contact",
+        '<style>.leak { background-image: url({url}) }</style><p class="leak">x</p>',
+    ),
+    _html("css-import", "contact", "<style>@import '{url}';</style>x"),
+    _html("svg-inline", "file", '<svg><image href="x" onerror="{js}" /></svg>'),
+    _call(
+        "svg-image-html",
+        "file",
+        "display({'text/html': '<svg><script>' + JS + '</script></svg>'}, raw=True)",
+    ),
+    _call(
+        "script-file",
+        "file",
+        "open('evil.js', 'w').write(JS)\nHTML('<script src=\"/files/evil.js\"></script>')",
+    ),
+    _call(
+        "anywidget",
+        "file",
+        "import anywidget\nclass Evil(anywidget.AnyWidget):\n"
+        "    _esm = 'export default { render({ model, el }) { ' + JS + ' } }'\nEvil()",
+    ),
+    _call("html-widget", "file", "import ipywidgets\nipywidgets.HTML(BAD)"),
+    _call(
+        "html-widget-update",
+        "file",
+        "import ipywidgets\nbox = ipywidgets.HTML('ok')\ndisplay(box)\nbox.value = BAD",
+    ),
+    _call(
+        "widget-description",
+        "file",
+        "import ipywidgets\nipywidgets.IntSlider(description=BAD, description_allow_html=True)",
+        note="ipywidgets cleans descriptions itself",
+    ),
+    _call(
+        "widget-link",
+        "file",
+        "import ipywidgets\ntext, box = ipywidgets.Text(), ipywidgets.HTML('ok')\n"
+        "display(ipywidgets.VBox([text, box]))\nlink = ipywidgets.jslink((text, 'value'), "
+        "(box, 'value'))\ntext.value = BAD",
+    ),
+    _call(
+        "output-widget",
+        "file",
+        "import ipywidgets\nout = ipywidgets.Output()\nout.append_display_data(HTML(BAD))\nout",
+    ),
+    _html(
+        "command-linker",
+        "file",
+        '<button class="clickme" data-commandlinker-command="docmanager:new-untitled" '
+        'data-commandlinker-args=\'{"path": "", "type": "file", "ext": "linker"}\'>Go on</button>',
+        click="button.clickme",
+    ),
+    _call(
+        "vega-url",
+        "contact",
+        "display({'application/vnd.vegalite.v5+json': {'data': {'url': URL, 'format': "
+        "{'type': 'json'}}, 'mark': 'point', 'encoding': {'x': {'field': 'a', 'type': "
+        "'quantitative'}}}}, raw=True)",
+    ),
+    _call("markdown-image", "contact", "Markdown('![x](' + URL + ')')"),
+    _html("html-image", "contact", '<img src="{url}">'),
+    _html("html-audio", "contact", '<audio src="{url}" autoplay preload="auto"></audio>'),
+    _call(
+        "mathjax-href",
+        "file",
+        "Math(r'\\href{javascript:' + 'void(' + JS.replace('{', '\\\\{').replace('}', '\\\\}')"
+        " + ')}{x^2}')",
+        click="a[href^='javascript:']",
+        note="JupyterLab's MathJax runs with its own safe mode",
+    ),
+    _call(
+        "update-display",
+        "file",
+        "handle = display('before', display_id=True)\nhandle.update(HTML(BAD))",
+    ),
+    _html(
+        "base",
+        "contact",
+        '<base href="{url}/"><img src=".">',
+        alone=True,
+    ),
+    _html(
+        "meta-refresh", "contact", '<meta http-equiv="refresh" content="0;url={url}">', alone=True
+    ),
+    _html(
+        "form-post",
+        "contact",
+        '<form action="{url}" method="post"><button class="clickform">Go on</button></form>',
+        click="button.clickform",
+        alone=True,
+    ),
+)
