@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from . import model
 from .load import Policy
 from .problems import Origin, Problem
 from .request import Request
-from .rights import Limit
+from .rights import Limit, Settings
 from .units import Amount, Count, Duration, Size
 
 NAMES: tuple[str, ...] = model.LimitSet.__struct_fields__
@@ -39,20 +38,6 @@ class _Yes(Protocol):
     def id(self) -> str: ...
     @property
     def table(self) -> model.RequestTable: ...
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a policy that are no rights; times in seconds."""
-
-    language: model.Language
-    isolation: model.Isolation
-    question_timeout: float
-    remember: float
-    snapshots: model.SnapshotMode
-    snapshot_budget: float
-    preload: tuple[str, ...]
-    issuers: tuple[model.Issuer, ...]
 
 
 def bounded_settings(policy: Policy, system: Policy | None) -> Settings:

@@ -12,8 +12,7 @@ from .kinds.choices import DisplayEntry, ProcessEntry
 from .kinds.files import FileEntry
 from .kinds.names import EnvironmentEntry, ModuleEntry
 from .kinds.sockets import SocketEntry
-from .resolve import written
-from .rights import Entry, Limit, Right, Rights, Rule
+from .rights import Entry, Limit, Right, Rights, Rule, written
 
 _THROUGH: Mapping[str, str] = {
     "given": "given",

@@ -28,11 +28,12 @@ from . import entries as make
 from . import model
 from .bounds import bounded_limits, bounded_settings, narrow_limits
 from .entries import meet
-from .kinds import choices, files, names, paths, sockets
+from .kinds import choices, files, paths, sockets
 from .load import Policy
-from .problems import Origin, Problem
+from .problems import Problem
 from .request import Request, Scope
-from .rights import KIND_OF, Denial, Entry, Places, Refusal, Right, Rights, Rule, Unmet
+from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
+from .rules import bounded_rules, refusals_of, rule_order, taken_back
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -85,9 +86,11 @@ def resolve(
     policies have been checked by `load`.
     """
     places = _settled(places)
-    refusals = _refusals(policy, places) + (_refusals(system, places) if system else ())
-    refusals += _taken_back(revoked, places)
-    rules, problems = _rules(policy, system, places, refusals, now)
+    refusals = refusals_of(policy, places)
+    if system is not None:
+        refusals += refusals_of(system, places)
+    refusals += taken_back(revoked, places)
+    rules, problems = bounded_rules(policy, system, places, refusals, now)
     rights = [Right(rule.entry, rule, "given") for rule in rules if rule.tier == "given"]
     unmet: list[Unmet] = []
     if request is not None:
@@ -117,7 +120,6 @@ def resolve(
         limits = narrow_limits(limits, table, cell.origin)
         rights, more = _denied_everywhere(rights)
         denials = tuple(sorted({*denials, *more}))
-    settings = bounded_settings(policy, system)
     return Rights(
         policy=policy.name,
         policy_file=policy.file,
@@ -133,14 +135,7 @@ def resolve(
         now=now,
         problems=tuple(sorted(set(problems))),
         unmet=tuple(unmet),
-        language=settings.language,
-        isolation=settings.isolation,
-        question_timeout=settings.question_timeout,
-        remember=settings.remember,
-        snapshots=settings.snapshots,
-        snapshot_budget=settings.snapshot_budget,
-        preload=settings.preload,
-        issuers=settings.issuers,
+        **vars(bounded_settings(policy, system)),
     )
 
 
@@ -149,181 +144,6 @@ def _settled(places: Places) -> Places:
     folder = places.canonical(places.folder)
     own = () if places.notebook is None else (places.notebook,)
     return replace(places, folder=folder, read_only=tuple(sorted({*places.read_only, *own})))
-
-
-def _rules(
-    policy: Policy,
-    system: Policy | None,
-    places: Places,
-    refusals: tuple[Refusal, ...],
-    now: float,
-) -> tuple[tuple[Rule, ...], list[Problem]]:
-    rules = _written(policy, places, now)
-    if system is not None:
-        rules = _bounded(rules, _written(system, places, now))
-    deny, read_only = _carved_out(refusals, places)
-    kept: list[Rule] = []
-    problems: list[Problem] = []
-    for rule in rules:
-        entry = _carve(rule.entry, deny, read_only, refusals)
-        if entry is None:
-            continue
-        if getattr(entry, "mode", None) != getattr(rule.entry, "mode", None):
-            text = f"{_name(rule.entry, places)} may be read only: it is a protected file"
-            problems.append(Problem("policy.protected", text, rule.origin))
-        kept.append(replace(rule, entry=entry))
-    unique = {(rule.entry, rule.tier, rule.origin): rule for rule in kept}
-    return tuple(sorted(unique.values(), key=_rule_order)), problems
-
-
-def _written(policy: Policy, places: Places, now: float) -> list[Rule]:
-    """The lines of one policy by itself, the settings at its top among them."""
-    table = policy.table
-    rules = []
-    for tier in model.TIERS:
-        for entry, kind, index in make.entries(getattr(table, tier), places, now):
-            origin = policy.origin(tier, kind, index)
-            line = getattr(getattr(table, tier), kind)[index]
-            rules.append(Rule(entry, tier, replace(origin, reason=line.reason)))
-    for what in choices.LEVELS:
-        entry = choices.DisplayEntry(what, getattr(table.display, what))
-        rules.append(Rule(entry, "given", policy.origin("display", what)))
-    if table.processes.spawn:
-        origin = policy.origin("processes", "spawn")
-        rules.append(Rule(choices.ProcessEntry(True), "given", origin))
-    return rules
-
-
-def _bounded(rules: Sequence[Rule], outer: Sequence[Rule]) -> list[Rule]:
-    by_kind: dict[type, list[Rule]] = {}
-    for rule in outer:
-        by_kind.setdefault(type(rule.entry), []).append(rule)
-    modules = _ModuleIndex(by_kind.pop(names.ModuleEntry, []))
-    found = []
-    for rule in rules:
-        if isinstance(rule.entry, names.ModuleEntry):
-            partners = modules.near(rule.entry)
-        else:
-            partners = by_kind.get(type(rule.entry), [])
-        for bound in partners:
-            met = meet(rule.entry, bound.entry)
-            if met is not None:
-                tier = max(rule.tier, bound.tier, key=model.TIERS.index)
-                found.append(Rule(met, tier, rule.origin, bound.origin))
-    return found
-
-
-class _ModuleIndex:
-    """Finds lines for a module without comparing hundreds of names with hundreds."""
-
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._all = rules
-        self._by_name: dict[str, list[Rule]] = {}
-        self._below: dict[str, list[Rule]] = {}
-        for rule in rules:
-            assert isinstance(rule.entry, names.ModuleEntry)
-            self._by_name.setdefault(rule.entry.name, []).append(rule)
-            parts = rule.entry.name.split(".")
-            for length in range(1, len(parts)):
-                self._below.setdefault(".".join(parts[:length]), []).append(rule)
-
-    def near(self, entry: names.ModuleEntry) -> Sequence[Rule]:
-        """The lines for the module, for those above it, for those below it."""
-        if entry.name == "*":
-            return self._all
-        parts = entry.name.split(".")
-        found = list(self._by_name.get("*", ()))
-        for length in range(1, len(parts) + 1):
-            found += self._by_name.get(".".join(parts[:length]), ())
-        return found + self._below.get(entry.name, [])
-
-
-def _refusals(policy: Policy, places: Places) -> tuple[Refusal, ...]:
-    refuse = policy.table.refuse
-    found = []
-    for entry, kind, index in make.entries(refuse, places, 0.0):
-        origin = replace(
-            policy.origin("refuse", kind, index), reason=getattr(refuse, kind)[index].reason
-        )
-        found.append(Refusal(entry, origin))
-    for pattern, line, index in make.refused_files(refuse.files, places):
-        origin = replace(policy.origin("refuse", "files", index), reason=line.reason)
-        # A refusal of `read` closes the place, one of `write` only forbids changes.
-        mode: model.Mode = "read" if line.mode == "read" else "write"
-        found.append(Refusal(files.FileEntry((pattern,), mode), origin))
-    return tuple(found)
-
-
-def _taken_back(revoked: Sequence[model.RequestTable], places: Places) -> tuple[Refusal, ...]:
-    """A revocation is a refusal that holds for the session."""
-    found = []
-    for table in revoked:
-        for entry, _, _ in make.entries(table, places, 0.0):
-            if isinstance(entry, files.FileEntry):
-                # Taking back more than reading leaves reading to whatever else allows it.
-                entry = replace(entry, mode="read" if entry.mode == "read" else "write")
-            found.append(Refusal(entry, Origin("revoked in this session")))
-    return tuple(found)
-
-
-def _carved_out(
-    refusals: Sequence[Refusal], places: Places
-) -> tuple[tuple[paths.PathPattern, ...], tuple[paths.PathPattern, ...]]:
-    """What is taken out of every grant of files: closed places, and unchangeable ones."""
-    deny: set[paths.PathPattern] = set()
-    read_only: set[paths.PathPattern] = set()
-    for refusal in refusals:
-        if isinstance(refusal.entry, files.FileEntry):
-            (deny if refusal.entry.mode == "read" else read_only).add(refusal.entry.place)
-    for target, protected in ((deny, places.closed), (read_only, places.read_only)):
-        for path in protected:
-            target.add(paths.literal(path, places.canonical))
-            target.add(paths.literal(path, lambda same: same))
-    return tuple(sorted(deny)), tuple(sorted(read_only))
-
-
-def _carve(
-    entry: Entry,
-    deny: tuple[paths.PathPattern, ...],
-    read_only: tuple[paths.PathPattern, ...],
-    refusals: Iterable[Refusal],
-) -> Entry | None:
-    """The entry without what is refused; None when nothing is left.
-
-    What is refused inside a wider entry (one port of a range, one submodule) stays in
-    `Rights.refusals`, where every decision looks first.
-    """
-    if isinstance(entry, files.FileEntry):
-        return files.carve(entry, deny, read_only)
-    for refusal in refusals:
-        if refuses(refusal.entry, entry):
-            if not isinstance(entry, choices.DisplayEntry):
-                return None
-            lower = choices.LEVELS[entry.what]
-            assert isinstance(refusal.entry, choices.DisplayEntry)
-            at = lower.index(refusal.entry.level)
-            if at == 0:
-                return None
-            entry = choices.DisplayEntry(entry.what, lower[at - 1])
-    return entry
-
-
-def refuses(refused: Entry, entry: Entry) -> bool:
-    """Whether a line of `[refuse]` takes the whole entry away.
-
-    For display it is the refused level and every looser one.
-    """
-    if isinstance(refused, names.ModuleEntry) and isinstance(entry, names.ModuleEntry):
-        return refused.covers(entry.name)
-    if isinstance(refused, names.EnvironmentEntry) and isinstance(entry, names.EnvironmentEntry):
-        return refused.covers(entry.name)
-    if isinstance(refused, choices.DisplayEntry) and isinstance(entry, choices.DisplayEntry):
-        return entry.covers(refused)
-    if isinstance(refused, choices.ProcessEntry):
-        return isinstance(entry, choices.ProcessEntry)
-    if isinstance(refused, sockets.SocketEntry) and isinstance(entry, sockets.SocketEntry):
-        return sockets.refuses(refused, entry)
-    return False
 
 
 def _asked(
@@ -480,28 +300,6 @@ def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
     unique = {(right.entry, right.through, right.grant_id, right.origin): right for right in rights}
     order = sorted(
         unique.values(),
-        key=lambda right: (*_rule_order(right.rule), repr(right.entry), right.through),
+        key=lambda right: (*rule_order(right.rule), repr(right.entry), right.through),
     )
     return tuple(order)
-
-
-def _rule_order(rule: Rule) -> tuple[str, int, Origin, str]:
-    return (rule.kind, model.TIERS.index(rule.tier), rule.origin, repr(rule.entry))
-
-
-def written(entry: Entry, places: Places) -> dict[str, object]:
-    """An entry in the vocabulary of `metadata.sandbox`."""
-    if isinstance(entry, files.FileEntry):
-        return files.written(entry, places.folder)
-    if isinstance(entry, sockets.SocketEntry):
-        return sockets.written(entry)
-    if isinstance(entry, choices.DisplayEntry):
-        return {entry.what: entry.level}
-    if isinstance(entry, choices.ProcessEntry):
-        return {"spawn": entry.spawn}
-    return {"name": entry.name}
-
-
-def _name(entry: Entry, places: Places) -> str:
-    told = written(entry, places)
-    return f"{KIND_OF[type(entry)]} " + ", ".join(f"{key} {value}" for key, value in told.items())

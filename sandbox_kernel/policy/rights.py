@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import model
+from .kinds import files, sockets
 from .kinds.choices import LEVELS, DisplayEntry, ProcessEntry
 from .kinds.files import FileEntry
 from .kinds.names import EnvironmentEntry, ModuleEntry
@@ -150,34 +151,42 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Rights:
-    """All that a notebook or a cell may do.
+class Settings:
+    """Settings of a policy that are no rights; times in seconds.
 
-    `rules` are all lines that could allow something, whatever their tier: what is not among them
-    no answer of a person can grant.  `denials` are carved out of every right already and stand
-    here for messages.  `system_file` names the system policy, if there is one.  `limits` has
-    every limit that holds; a name that is absent is unlimited.  `issuers` are those whose
-    tickets count.  Times are in seconds.
+    `issuers` are those whose tickets count.
     """
 
-    policy: str
-    policy_file: str
-    system_file: str | None
-    digest: str
     language: model.Language
     isolation: model.Isolation
-    rights: tuple[Right, ...]
-    rules: tuple[Rule, ...]
-    refusals: tuple[Refusal, ...]
-    denials: tuple[Denial, ...]
-    limits: Mapping[str, Limit]
-    session_limits: Mapping[str, Limit]
     question_timeout: float
     remember: float
     snapshots: model.SnapshotMode
     snapshot_budget: float
     preload: tuple[str, ...]
     issuers: tuple[model.Issuer, ...]
+
+
+@dataclass(frozen=True)
+class Rights(Settings):
+    """All that a notebook or a cell may do.
+
+    `rules` are all lines that could allow something, whatever their tier: what is not among them
+    no answer of a person can grant.  `denials` are carved out of every right already and stand
+    here for messages.  `system_file` names the system policy, if there is one.  `limits` has
+    every limit that holds; a name that is absent is unlimited.
+    """
+
+    policy: str
+    policy_file: str
+    system_file: str | None
+    digest: str
+    rights: tuple[Right, ...]
+    rules: tuple[Rule, ...]
+    refusals: tuple[Refusal, ...]
+    denials: tuple[Denial, ...]
+    limits: Mapping[str, Limit]
+    session_limits: Mapping[str, Limit]
     places: Places
     now: float
     problems: tuple[Problem, ...] = ()
@@ -225,3 +234,16 @@ class Rights:
                 level = max(levels[right.entry.what], right.entry.level, key=order.index)
                 levels[right.entry.what] = level
         return levels
+
+
+def written(entry: Entry, places: Places) -> dict[str, object]:
+    """An entry in the vocabulary of `metadata.sandbox`."""
+    if isinstance(entry, FileEntry):
+        return files.written(entry, places.folder)
+    if isinstance(entry, SocketEntry):
+        return sockets.written(entry)
+    if isinstance(entry, DisplayEntry):
+        return {entry.what: entry.level}
+    if isinstance(entry, ProcessEntry):
+        return {"spawn": entry.spawn}
+    return {"name": entry.name}

@@ -15,8 +15,8 @@ from typing import Any
 
 from ..policy import Grant, Origin, Places, Request, Right, Rights, parse_request, resolve
 from ..policy.entries import entries, meet
-from ..policy.resolve import YesFrom, written
-from ..policy.rights import Entry
+from ..policy.resolve import YesFrom
+from ..policy.rights import Entry, written
 from ..shared.errors import Denied
 from .limits.change import changed
 from .policy_files import PolicyFiles
