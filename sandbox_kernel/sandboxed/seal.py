@@ -46,9 +46,9 @@ def seal(seal_fd: int) -> None:
 
 
 def _apply_plans(link: socket.socket) -> None:
+    threads = _threads()
     while True:
         plan = _receive(link)
-        threads = _threads()
         if threads != 1 and plan["seccomp"] is not None:
             _send(link, {"threads": threads})
             raise NotSealed("a thread made before the walls would stay outside them")
@@ -89,7 +89,7 @@ def _limit(kind: int, soft: int, hard: int) -> None:
 
 
 def _threads() -> int:
-    """Tasks of this process; /proc/self is there at every level."""
+    """Tasks of this process. Counted before the first plan, which may close /proc."""
     return len(os.listdir("/proc/self/task"))
 
 

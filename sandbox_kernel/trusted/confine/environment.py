@@ -69,8 +69,12 @@ def complete(
     temporary: str,
     python_path: Iterable[str] = (),
     library_path: str = "",
+    user_base: str = "",
 ) -> dict[str, str]:
-    """The whole environment of a worker: what passed, and what every worker gets."""
+    """The whole environment of a worker: what passed, and what every worker gets.
+
+    `user_base` is where the person's own site-packages are, since HOME is another one inside.
+    """
     full = {
         "HOME": home,
         "TMPDIR": temporary,
@@ -85,10 +89,15 @@ def complete(
         # Installed packages are read-only inside: do not even try.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
+        # Arrow's allocator starts a thread when it is imported, as pandas does; a process with such
+        # a thread cannot be copied, and the session would go unprotected.
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
     }
     entries = ":".join(python_path)
     if entries:
         full["PYTHONPATH"] = entries
+    if user_base:
+        full["PYTHONUSERBASE"] = user_base
     if library_path:
         full["LD_LIBRARY_PATH"] = library_path
     return {**dict(environment), **full}

@@ -268,7 +268,7 @@ class Generation:
         try:
             self._seal.send(json.dumps(message).encode())
         except (BrokenPipeError, ConnectionResetError):
-            raise ConfinementFailed(self._died()) from None
+            raise ConfinementFailed(await self._died(self._seal)) from None
 
     async def _receive(self, link: socket.socket) -> tuple[dict[str, Any], list[int]]:
         await _readable(link)
@@ -277,12 +277,17 @@ class Generation:
         except ConnectionResetError:
             data, fds = b"", []
         if not data:
-            raise ConfinementFailed(self._died())
+            raise ConfinementFailed(await self._died(link))
         message: dict[str, Any] = json.loads(data)
         return message, fds
 
-    def _died(self) -> str:
+    async def _died(self, link: socket.socket) -> str:
         """Why a worker that closed its end before it was sealed is gone, as far as we can see."""
+        if link is not self._status:
+            with contextlib.suppress(ConfinementFailed):
+                message, _ = await self._receive(self._status)
+                if "failed" in message:
+                    return _why_not_started(message)
         os.set_blocking(self.stderr_fd, False)
         try:
             text = os.read(self.stderr_fd, 4000).decode(errors="replace")

@@ -23,6 +23,7 @@ import struct
 
 from . import _sys_linux as linux
 from . import worker_root
+from .descendants import end_descendants
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ NAMESPACES = (
 CHANNEL_FD, SEAL_FD = 3, 4
 
 
-def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool) -> int:
+def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool, warden: int) -> int:
     """The whole life of init. `fds`: channel, seal, out, err, status, link (to the warden).
 
     Returns the exit code; does not return in the worker's process.
@@ -56,6 +57,8 @@ def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool) -> int:
         signal.signal(number, signal.SIG_DFL)
     linux.die_with_parent(signal.SIGKILL)
     if not namespaces:
+        if os.getppid() != warden:
+            return 1  # It died before the line above.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     stage = "building the worker's file tree"
     try:
@@ -87,14 +90,18 @@ def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool) -> int:
     }
     socket.send_fds(status, [json.dumps({"started": facts}).encode()], [pidfd])
     os.close(pidfd)
-    return _watch(status, wake, worker)
+    _watch(status, wake, worker)
+    if not namespaces:
+        # With a pid namespace, the kernel does this when its PID 1 ends.
+        end_descendants()
+    return 0
 
 
 def _note(number: int, frame: object) -> None:
     """The wakeup descriptor carries the news; a handler must exist for it to be written."""
 
 
-def _watch(status: socket.socket, wake: int, worker: int) -> int:
+def _watch(status: socket.socket, wake: int, worker: int) -> None:
     """Reap until nobody is left or the supervisor has closed its end."""
     poll = select.poll()
     poll.register(wake, select.POLLIN)
@@ -102,13 +109,13 @@ def _watch(status: socket.socket, wake: int, worker: int) -> int:
     while True:
         for fd, _ in poll.poll():
             if fd != wake:
-                return 0  # The supervisor is gone or wants nothing more: all die with PID 1.
+                return  # The supervisor is gone or wants nothing more: all die with PID 1.
             os.read(wake, 4096)
         while True:
             try:
                 pid, code = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return 0
+                return
             if pid == 0:
                 break
             ended = os.waitstatus_to_exitcode(code)

@@ -16,6 +16,7 @@ import json
 import os
 import select
 import signal
+import site
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,7 @@ def _plan_message(spec: WorkerSpec, found: roots.Roots) -> dict[str, Any]:
         temporary=f"{SCRATCH}/tmp",
         python_path=_python_path(found),
         library_path=os.environ.get("LD_LIBRARY_PATH", ""),
+        user_base=(site.USER_BASE or "") if site.ENABLE_USER_SITE else "",
     )
     level = spec.forced_level.value if spec.forced_level else None
     return {

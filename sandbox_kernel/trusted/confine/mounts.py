@@ -11,6 +11,7 @@ import os.path
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...shared.errors import ConfinementFailed
 from .places import SCRATCH
 from .roots import Roots
 
@@ -57,6 +58,12 @@ def tree(
     shared_memory_bytes: int,
 ) -> Tree:
     """The worker's root for these roots and this notebook."""
+    for path in (working_directory, *roots.trees, *roots.listed):
+        if _inside(path, (SCRATCH,)):
+            raise ConfinementFailed(
+                f"{path} is where the worker's private scratch goes ({SCRATCH}). Move the"
+                " notebook or the environment to another folder."
+            )
     binds = sorted((*roots.trees, *roots.files), key=lambda path: (path.count("/"), path))
     directories = [working_directory, *roots.listed]
     directories += [os.path.dirname(point) for point in writable_points]

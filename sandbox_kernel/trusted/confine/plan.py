@@ -25,7 +25,7 @@ from typing import Any
 from ...shared.errors import ConfinementFailed
 from . import syscalls as table
 from .bpf import ALLOW, NOTIFY, Arg, Case, Rule, compile_filter, refuse
-from .places import SCRATCH
+from .places import MACHINE_FILES, SCRATCH
 from .syscall_numbers import AUDIT_ARCH, TABLES
 
 
@@ -200,6 +200,9 @@ def landlock_rules_static(
     rules += [(directory, _READ_DIR) for directory in listed]
     rules += [(f"/dev/{name}", _READ_FILE) for name in ("random", "urandom")]
     rules += [(f"/dev/{name}", _WRITE_FILE | _READ_FILE) for name in ("null", "zero", "full")]
+    # A door serves copies of these, where there is one. Of /proc, it means this process alone.
+    rules += [(path, _READ_FILE) for path in MACHINE_FILES]
+    rules.append(("/proc/self", READ))
     rules.append((scratch, WRITE | READ))
     return rules
 

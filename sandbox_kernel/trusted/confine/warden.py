@@ -22,6 +22,7 @@ import sys
 
 from . import _sys_linux as linux
 from . import init
+from .descendants import end_descendants
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .door_mounts import DoorMounts
+    from .host_scratch import HostScratch
 
 CONTROL_FD = 3
 PACKET = 1 << 20
@@ -44,12 +46,14 @@ class Warden:
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
+        self.pid = os.getpid()
+        #: Init of the present generation; unreaped, so that its number means nobody else.
+        self.child = 0
         self.plan: dict[str, Any] = {}
         self.namespaces = False
         self.why = ""
         self.door: DoorMounts | None = None
-        self.child = 0
-        self.scratch: str | None = None
+        self.scratch: HostScratch | None = None
 
     def serve(self) -> None:
         """Until the supervisor closes its end."""
@@ -72,7 +76,10 @@ class Warden:
 
     def _prepare(self, plan: dict[str, Any]) -> None:
         self.plan = plan
-        if plan["level"] in (None, "full"):
+        if plan["level"] not in (None, "full"):
+            return
+        self.why = try_namespaces()
+        if not self.why:
             self.namespaces, self.why = enter_namespaces()
 
     def _launch(self, fds: list[int]) -> None:
@@ -80,16 +87,20 @@ class Warden:
         self._end_generation()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         named["link"] = theirs.fileno()
+        pid = -1
+        if self.namespaces:
+            try:
+                pid = linux.clone_process(init.NAMESPACES)
+            except OSError as error:
+                # Too many namespaces, or some kinds are forbidden.
+                self.namespaces, self.why = False, str(error)
         order = {**self.plan, "why": self.why}
-        try:
-            if not self.namespaces:
+        if not self.namespaces:
+            try:
                 order = self._without_mounts(order)
-            pid = linux.clone_process(init.NAMESPACES) if self.namespaces else os.fork()
-        except OSError as error:
-            status = socket.socket(fileno=named["status"])
-            init.send(status, {"failed": str(error), "stage": "clone", "errno": error.errno or 0})
-            named["status"] = status.detach()
-            pid = -1
+                pid = os.fork()
+            except OSError as error:
+                self._tell_failure(named, error)
         if pid == 0:
             self._child(order, named)
         theirs.close()
@@ -101,12 +112,19 @@ class Warden:
                 self._adopt(ours, pid)
         ours.close()
 
+    @staticmethod
+    def _tell_failure(named: dict[str, int], error: OSError) -> None:
+        status = socket.socket(fileno=named["status"])
+        stage = "making room for the worker"
+        init.send(status, {"failed": str(error), "stage": stage, "errno": error.errno or 0})
+        named["status"] = status.detach()
+
     def _child(self, order: dict[str, Any], fds: dict[str, int]) -> None:
         """Init's process: never returns into the warden's loop."""
         code = 1
         try:
             os.close(self.control.fileno())
-            code = init.run(order, fds, namespaces=self.namespaces)
+            code = init.run(order, fds, namespaces=self.namespaces, warden=self.pid)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
@@ -129,18 +147,17 @@ class Warden:
 
     def _without_mounts(self, order: dict[str, Any]) -> dict[str, Any]:
         """The same order with a scratch directory of the host's in place of the private one."""
-        import tempfile  # Slow to load, and needed at this level only.
+        from .host_scratch import HostScratch  # Needed at this level only.
 
-        self.scratch = tempfile.mkdtemp(prefix="sandbox-kernel-", dir=order["scratch_parent"])
-        for name in ("home", "tmp", "shm"):
-            os.mkdir(f"{self.scratch}/{name}", 0o700)
+        self.scratch = HostScratch(order["scratch_parent"])
+        path = self.scratch.path
         environment = {
-            name: self.scratch + value[len(SCRATCH) :]
+            name: path + value[len(SCRATCH) :]
             if value == SCRATCH or value.startswith(SCRATCH + "/")
             else value
             for name, value in order["environment"].items()
         }
-        return {**order, "environment": environment, "scratch": self.scratch}
+        return {**order, "environment": environment, "scratch": path}
 
     def _end_generation(self) -> None:
         """Kill what is left of the last worker, wait for it, remove its scratch."""
@@ -149,23 +166,12 @@ class Warden:
             self.door = None
         if self.child:
             os.kill(self.child, signal.SIGKILL)
+            os.waitpid(self.child, 0)
             self.child = 0
-        self._reap_all()
+        end_descendants()
         if self.scratch:
-            import shutil
-
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            self.scratch.remove()
             self.scratch = None
-
-    def _reap_all(self) -> None:
-        """Init, and without namespaces the orphans that came to this subreaper."""
-        while True:
-            for child in _children():
-                os.kill(child, signal.SIGKILL)
-            try:
-                os.wait()
-            except ChildProcessError:
-                return
 
     def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
         given: list[int] = []
@@ -186,14 +192,29 @@ class Warden:
             os.close(fd)
 
 
-def _children() -> list[int]:
-    """Direct children of this process (CONFIG_PROC_CHILDREN; none where that is missing)."""
-    pid = os.getpid()
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except FileNotFoundError:
-        return []
+def try_namespaces() -> str:
+    """Enter them in a process of its own; empty, or what the kernel said.
+
+    A security module may let a user namespace be made and refuse everything in it (Ubuntu's
+    AppArmor rule): the warden must not be in one then.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _, why = enter_namespaces()
+            if not why:
+                flags = linux.MS_NOSUID | linux.MS_NODEV
+                linux.mount("tmpfs", "/", "tmpfs", flags, "size=4k")
+        except OSError as error:
+            why = str(error)
+        os.write(writer, why.encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as report:
+        why = report.read()
+    os.waitpid(pid, 0)
+    return why
 
 
 def enter_namespaces() -> tuple[bool, str]:
@@ -218,6 +239,8 @@ def main() -> None:
     """Entry point of the warden's process."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the supervisor's own parent left open for everybody is not for us.
+    os.closerange(CONTROL_FD + 1, 1 << 20)
     linux.die_with_parent(signal.SIGTERM)
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     warden = Warden(socket.socket(fileno=CONTROL_FD))

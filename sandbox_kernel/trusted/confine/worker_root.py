@@ -16,6 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+#: Where the host's masked /proc stands until the worker's own folder has been taken from it: a
+#: mount can be copied only while it is attached.
+_HOST_PROC = "/proc/host"
 _READ_ONLY = linux.ATTR_RDONLY | linux.ATTR_NOSUID | linux.ATTR_NODEV
 
 
@@ -64,12 +67,11 @@ def add_process_files(root: Root) -> None:
     """
     if root.own_proc:
         return
-    fd = os.open("self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.host_proc)
-    tree = linux.open_tree(fd, "", recursive=False)
+    tree = linux.open_tree(-1, f"{_HOST_PROC}/self", recursive=False)
     linux.set_mount_attributes(tree, "", _READ_ONLY | linux.ATTR_NOEXEC, recursive=False)
     linux.move_mount(tree, -1, "/proc/self")
     os.close(tree)
-    os.close(fd)
+    linux.unmount(_HOST_PROC, linux.MNT_DETACH)
 
 
 def _open_tree(path: str) -> tuple[int, bool] | None:
@@ -179,6 +181,10 @@ def _proc(texts: dict[str, str]) -> bool:
     if not _mount_proc():
         _write_texts("proc", texts)
         os.makedirs("proc/self")
+        os.mkdir(_HOST_PROC[1:], 0o700)
+        whole = linux.open_tree(-1, "/proc", recursive=True)
+        linux.move_mount(whole, linux.AT_FDCWD, _HOST_PROC[1:])
+        os.close(whole)
         os.symlink("self/mounts", "proc/mounts")
         os.symlink("self/net", "proc/net")
         return False
