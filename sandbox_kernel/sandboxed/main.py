@@ -158,7 +158,7 @@ class Worker:
         with socket.socket(fileno=self.link.descriptors.popleft()) as link:
             obstacle, seconds, woken = "a request is being worked on", 0.0, None
             if self._running is None:
-                obstacle, seconds, woken = self.copies.take(link)
+                obstacle, seconds, woken = self.copies.take(link, order.harmless_threads)
         if woken is None:
             self.link.send(CopyTaken(order.number, obstacle, seconds))
             return

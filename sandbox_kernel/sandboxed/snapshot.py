@@ -73,14 +73,16 @@ class Copies:
         #: Native threads that were left over by the last fork.
         self._left_over = 0
 
-    def take(self, link: socket.socket) -> tuple[str, float, Woken | None]:
+    def take(self, link: socket.socket, harmless: int) -> tuple[str, float, Woken | None]:
         """Fork. In this process: why there is no copy (or nothing), and the seconds it took.
+
+        `harmless` is the number of native threads that do not count.
 
         In the copy it returns much later, with `Woken`, or never.
         """
         self._reap()
         begin = time.perf_counter()
-        obstacle = self._obstacle()
+        obstacle = self._obstacle(harmless)
         if obstacle:
             return obstacle, 0.0, None
         self._flush()
@@ -92,7 +94,7 @@ class Copies:
             return "", 0.0, _sleep(link, self._own())
         self._children.append(child)
         seconds = time.perf_counter() - begin
-        self._left_over = _native_threads()
+        self._left_over = max(_native_threads() - harmless, 0)
         if self._left_over:
             return _native_obstacle(self._left_over), seconds, None
         return "", seconds, None
@@ -105,13 +107,13 @@ class Copies:
             warnings.simplefilter("ignore", DeprecationWarning)
             return os.fork()
 
-    def _obstacle(self) -> str:
+    def _obstacle(self, harmless: int) -> str:
         threads = [thread for thread in threading.enumerate() if not _is_harmless(thread)]
         if threads:
             names = ", ".join(thread.name for thread in threads[:_MOST_NAMED])
             more = f" and {len(threads) - _MOST_NAMED} more" if len(threads) > _MOST_NAMED else ""
             return f"threads are running: {names}{more}"
-        if self._left_over and _native_threads() >= self._left_over:
+        if self._left_over and _native_threads() - harmless >= self._left_over:
             return _native_obstacle(self._left_over)
         return ""
 

@@ -160,9 +160,13 @@ class Breach(_Message, frozen=True, tag="breach"):
 
 
 class TakeCopy(_Message, frozen=True, tag="take-copy"):
-    """Fork a dormant copy now. The copy's socket travels with this message (SCM_RIGHTS)."""
+    """Fork a dormant copy now. The copy's socket travels with this message (SCM_RIGHTS).
+
+    `harmless_threads`: how many threads of libraries the worker has that a fork does not hurt.
+    """
 
     number: int
+    harmless_threads: int = 0
 
 
 class Settings(_Message, frozen=True, tag="settings"):

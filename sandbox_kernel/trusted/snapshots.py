@@ -45,6 +45,9 @@ _FIRST_PAUSE, _LAST_PAUSE = 4, 16
 WAKE_SECONDS = 2.0
 #: Seconds between two exact looks at what a copy holds alone.
 LOOK_EVERY = 0.1
+#: Names of such threads. jemalloc (in pyarrow) stops and forgets its thread around a fork, and
+#: starts it again when it is needed.
+_HARMLESS = frozenset({b"jemalloc_bg_thd"})
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -153,7 +156,8 @@ class Snapshots:
         self._copy = Copy(self._number, ours)
         asyncio.get_running_loop().add_reader(ours, self._heard, self._copy)
         worker.expect_fork(True)
-        worker.send(TakeCopy(self._number), descriptors=(theirs.detach(),))
+        order = TakeCopy(self._number, harmless_threads(worker.pid))
+        worker.send(order, descriptors=(theirs.detach(),))
         return True
 
     def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> None:
@@ -299,6 +303,18 @@ class Snapshots:
         if (protected, why) != (self.protected, self.why):
             self.protected, self.why = protected, why
             self._tell(protected, why)
+
+
+def harmless_threads(pid: int) -> int:
+    """How many threads of process `pid` belong to a library that comes through a fork unhurt."""
+    count = 0
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/comm", "rb") as file:
+                count += file.read().strip() in _HARMLESS
+    except (FileNotFoundError, ProcessLookupError):
+        return count  # A thread, or the whole process, ended meanwhile.
+    return count
 
 
 def _rights(*descriptors: int) -> tuple[int, int, array.array[int]]:

@@ -181,6 +181,10 @@ class Broker:
             if path.startswith(spelling) and path[len(spelling) :] in PROCESS_FILES:
                 with open(f"/proc/{pid}/{path[len(spelling) :]}", "rb") as file:
                     return file.read()
+        if path.startswith(_FDINFO) and path[len(_FDINFO) :].isdecimal():
+            # A dormant copy looks for locks that it must not keep.
+            with open(f"/proc/{pid}/fdinfo/{path[len(_FDINFO) :]}", "rb") as file:
+                return file.read()
         if path in MACHINE_FILES:
             with open(path, "rb") as file:
                 return file.read()
@@ -300,6 +304,7 @@ class Broker:
         return _join(parent, base)
 
 
+_FDINFO = "/proc/self/fdinfo/"
 _CWD_MASK = 0xFFFFFFFF
 #: Calls answered before the loop gets its turn.
 _MOST_AT_ONCE = 64

@@ -39,7 +39,8 @@ class LimitKind:
     `measure` reads it from a sample, in the unit's base (seconds, bytes, pieces). `wall` says what
     of the operating system enforces it without any sampling, `measured` how it is sampled: both are
     for the documents. `symptom` tells whether an error of a cell (name, text) is what its wall
-    looks like from inside, so that the error can be explained.
+    looks like from inside, so that the error can be explained; where other things look the same,
+    `sure` is false, and only a limit that is nearly used up explains it.
     """
 
     name: str
@@ -50,3 +51,4 @@ class LimitKind:
     measured: str
     measure: Callable[[Sample], float]
     symptom: Callable[[str, str], bool] = _never
+    sure: bool = True

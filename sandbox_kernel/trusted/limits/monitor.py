@@ -34,6 +34,8 @@ COPY_GOES = 0.97
 COPY_MATTERS = 0.02
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
+#: Share of a limit from which an error that may have other reasons is put down to it.
+_NEARLY_ALL = 0.8
 #: Bytes by which the wall may stand beside where it should.
 _WALL_STEP = 4_000_000
 #: Seconds of grace where no policy says.
@@ -210,12 +212,20 @@ class Monitor:
 
     def explain(self, name: str, text: str) -> tuple[str, str] | None:
         """The limit that an error of a cell comes from, and what to say; None for other errors."""
-        last = self._last or Sample(0.0)
-        found = [
-            (kind.measure(last) / max(limit.value, 1), kind, limit)
-            for kind in LIMITS
-            if (limit := self._limits.get(kind.name)) is not None and kind.symptom(name, text)
-        ]
+        if not any(kind.symptom(name, text) for kind in LIMITS):
+            return None
+        try:
+            last = self.look()
+        except MonitorFailed as failure:
+            _log.error("an error of a cell cannot be explained: %s", failure)
+            return None
+        found = []
+        for kind in LIMITS:
+            limit = self._limits.get(kind.name)
+            if limit is not None and kind.symptom(name, text):
+                share = kind.measure(last) / max(limit.value, 1)
+                if kind.sure or share >= _NEARLY_ALL:
+                    found.append((share, kind, limit))
         if not found:
             return None
         _, kind, limit = max(found, key=lambda each: each[0])

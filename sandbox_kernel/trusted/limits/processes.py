@@ -26,4 +26,5 @@ PROCESSES = LimitKind(
     measured="parents in /proc/PID/stat, from the worker's init downwards",
     measure=measure,
     symptom=symptom,
+    sure=False,
 )

@@ -26,4 +26,5 @@ SCRATCH = LimitKind(
     measured="statvfs of the scratch; without a file system of its own, the sizes of its files",
     measure=measure,
     symptom=symptom,
+    sure=False,
 )
