@@ -36,6 +36,8 @@ _OWN = ("/proc/", "/dev/", "/sandbox/")
 #: Modules of the standard library through which a cell's own call may come.
 _OWN_PACKAGE = "sandbox_kernel."
 _PASSES_ON = frozenset({"pathlib", "pathlib._local", "glob", "genericpath", "posixpath", "shutil"})
+#: The same for a child process, by the first part of the name.
+_PASSES_PROCESSES_ON = frozenset({"os", "subprocess", "multiprocessing", "concurrent", "asyncio"})
 
 
 class Denials:
@@ -159,6 +161,10 @@ class Denials:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
                     raise
+                # A library that would use a helper program if there were one (matplotlib asks
+                # fontconfig for fonts) goes on without; nobody is asked about that.
+                if not _process_wanted_by_cell():
+                    raise
                 self._refuse(error, action, name)
             return call(*args, **kwargs)
 
@@ -275,3 +281,17 @@ def _mode_of_flags(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if flags & os.O_CREAT and flags & os.O_EXCL:
         return "create"
     return "append" if flags & os.O_APPEND else "write"
+
+
+def _process_wanted_by_cell() -> bool:
+    """Whether a child process is the cell's own wish, through the standard library at most."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name == "__main__":
+            return True
+        first = name.partition(".")[0]
+        if first not in _PASSES_PROCESSES_ON and not name.startswith(_OWN_PACKAGE):
+            return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
