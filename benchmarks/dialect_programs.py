@@ -102,16 +102,16 @@ class Saver(Account):
 
 
 def work():
-    accounts = [Account("a", 10), Saver("b", 1000)]
+    accounts = [Saver("a", 1000), Account("b"), Account("c"), Account("d", 10)]
     stack = Stack()
     for i in range(4000):
-        account = accounts[i & 1]
+        account = accounts[i & 3]
         account.deposit(i % 7 + 1)
         account.withdraw(i % 5)
         stack.push(account.balance)
         if len(stack) > 20:
             stack.pop()
-        accounts[1].interest()
+        accounts[0].interest()
     return accounts[0].balance
 """
 _COUNTING = """

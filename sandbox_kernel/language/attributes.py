@@ -444,6 +444,9 @@ class AttributeGuards:
             return GuardedView(thing, self)
         if seen.first is None:
             seen.first = cls
+        elif cls in mro_of(seen.first):
+            # a method meets its own class more often than classes derived from it
+            seen.first, seen.second = cls, seen.first
         else:
             seen.second = cls
         return thing

@@ -267,7 +267,7 @@ class Imports:
             if entry.partition(".")[0] == leaf and entry.endswith(_EXTENSIONS):
                 raise RefusedModule(
                     f"{dotted}: module refused (policy {self._rules.policy}: no line of its "
-                    f"`modules` names it, and {entry} is an extension module: machine code from a "
+                    f"`modules` names it, and {entry} is an extension module: machine code of a "
                     "granted file is never loaded). Ask the administrator to install it and to "
                     "give it in `modules`, or ask for it in the notebook's metadata: "
                     f'{{"sandbox": {{"modules": ["{dotted}"]}}}}',

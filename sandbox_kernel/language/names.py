@@ -65,6 +65,8 @@ DEFINABLE = (
     __idiv__ __long__ __hex__ __oct__ __coerce__ __getslice__ __setslice__ __delslice__
     __credits__ __date__ __license__ __copyright__ __email__ __maintainer__ __status__
     __conform__ __buffer__ __release_buffer__ __rich__ __rich_repr__ __rich_console__
+    __array_wrap__ __array_finalize__ __array_prepare__ __array_namespace__
+    __dlpack__ __dlpack_device__
     __html__ __pretty__ __json__ __pydantic_config__ __table_args__ __tablename__
     __dataframe__ __arrow_array__ __sklearn_tags__ __sklearn_is_fitted__ __sklearn_clone__
     __signature__ __wrapped__ __objclass__ __mapper_args__""".split()
