@@ -18,13 +18,15 @@ Witness = Literal["file", "contact"]
 
 @dataclass(frozen=True)
 class Attack:
-    """`source(listener_url)` is the cell. `click` is a selector that a person would click."""
+    """`source(listener_url)` is the cell. `click` is a selector that a person would
+    click; `leaves` says that a won attack takes the page away; `note` why a front end stops it."""
 
     name: str
     witness: Witness
     source: Callable[[str], str]
     click: str = ""
     alone: bool = False
+    leaves: bool = False
     note: str = ""
 
 
@@ -153,7 +155,11 @@ ATTACKS: tuple[Attack, ...] = (
         alone=True,
     ),
     _html(
-        "meta-refresh", "contact", '<meta http-equiv="refresh" content="0;url={url}">', alone=True
+        "meta-refresh",
+        "contact",
+        '<meta http-equiv="refresh" content="0;url={url}">',
+        alone=True,
+        leaves=True,
     ),
     _html(
         "form-post",
@@ -161,5 +167,6 @@ ATTACKS: tuple[Attack, ...] = (
         '<form action="{url}" method="post"><button class="clickform">Go on</button></form>',
         click="button.clickform",
         alone=True,
+        leaves=True,
     ),
 )

@@ -62,6 +62,7 @@ class Played:
             if control and attacks[0].alone and not attacks[0].click:
                 # The page may be gone at any moment: its notebook cannot be waited for.
                 self.wait_for_witness(page, attacks[0])
+                self._wait_until_left(page, attacks[0])
                 return
             notebook.wait_for_run()
             for attack in attacks:
@@ -73,15 +74,18 @@ class Played:
                     if not attack.note:
                         self.wait_for_witness(page, attack)
                 if attacks[0].alone:
+                    self._wait_until_left(page, attacks[0])
                     return
             page.evaluate(f"() => new Promise(done => setTimeout(done, {QUIET}))")
             if len(attacks) > 1:
                 notebook.save()
         finally:
-            # Chromium does not close a context in the middle of a navigation.
-            page.wait_for_load_state()
-            page.goto("about:blank")
             context.close()
+
+    def _wait_until_left(self, page: Any, attack: Attack) -> None:
+        # Chromium does not close a context in the middle of a navigation.
+        if attack.leaves and self.witnessed(attack):
+            page.wait_for_url(f"{self.listener.url}/**")
 
     def wait_for_witness(self, page: Any, attack: Attack) -> None:
         """Give an attack of the control its time; the page's own dialogs are answered meanwhile."""
