@@ -33,6 +33,7 @@ _NET_WALLS = frozenset(
 )
 _SYSTEM = ("/etc/", "/usr/", "/lib", "/run/", "/var/", "/sys/", "/opt/", "/bin/", "/sbin/")
 _OWN = ("/proc/", "/dev/", "/sandbox/")
+_MOST_LOOKED_UP = 256
 #: Modules of the standard library through which a cell's own call may come.
 _OWN_PACKAGE = "sandbox_kernel."
 _PASSES_ON = frozenset({"pathlib", "pathlib._local", "glob", "genericpath", "posixpath", "shutil"})
@@ -46,6 +47,7 @@ class Denials:
     def __init__(self, tell: Tell, folder: str) -> None:
         self._tell = tell
         self._folder = folder
+        self._looked_up: dict[str, str] = {}
         temporary = os.environ.get("TMPDIR", "/tmp")
         self._own = tuple(
             os.path.join(place, "")
@@ -123,15 +125,16 @@ class Denials:
             shown = os.fsdecode(path)
         except TypeError:
             return False
-        whole = os.path.abspath(shown)
-        if kwargs.get("dir_fd") is not None or whole.startswith(self._own):
+        whole = _meant(shown, kwargs.get("dir_fd"))
+        if whole.startswith(self._own):
             return False
         by_cell = _called_by_cell()
         if name == "stat" and not by_cell:
             return False  # A library that looks around; `exists` is false, as it should be.
         if error.errno == errno.ENOENT and whole.startswith(_SYSTEM) and not by_cell:
             return False
-        resource = shown if os.path.isabs(shown) or self._at_home() else whole
+        plain = kwargs.get("dir_fd") is None and not shown.startswith("/proc/")
+        resource = shown if plain and (os.path.isabs(shown) or self._at_home()) else whole
         answer = self._tell(action, resource)
         if answer.get("retry"):
             return True
@@ -230,26 +233,50 @@ class Denials:
         except OSError as error:
             if error.errno not in _NET_WALLS or not isinstance(address, tuple):
                 raise
-            host, port = address[0], address[1]
+            host, port = self._looked_up.get(str(address[0]), address[0]), address[1]
             shown = f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
             self._refuse(error, action, shown)
         return call(address)
 
+    def _remember(self, name: str, found: Any) -> Any:
+        """Keep which name led to an address: whoever connects next speaks of the address only."""
+        if isinstance(found, list):
+            for entry in found:
+                address = str(entry[4][0])
+                if address != name:
+                    self._looked_up[address] = name
+            while len(self._looked_up) > _MOST_LOOKED_UP:
+                del self._looked_up[next(iter(self._looked_up))]
+        return found
+
     def _lookup(self, call: Any) -> Any:
         @functools.wraps(call)
         def wrapper(host: Any, *args: Any, **kwargs: Any) -> Any:
+            name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
             try:
-                return call(host, *args, **kwargs)
+                return self._remember(name, call(host, *args, **kwargs))
             except OSError as error:
                 if not host:
                     raise
-                name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
                 port = args[0] if args else kwargs.get("port")
                 shown = f"{name}:{port}" if isinstance(port, int) and port else name
                 self._refuse(error, "resolve", shown)
             return call(host, *args, **kwargs)
 
         return wrapper
+
+
+def _meant(shown: str, dir_fd: int | None) -> str:
+    """The absolute path that a call means, links of `/proc` to other places followed."""
+    if dir_fd is not None and not os.path.isabs(shown):
+        shown = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), shown)
+    parts = shown.split("/")
+    if parts[1:3] in (["proc", "self"], ["proc", "thread-self"]) and parts[3:4] != []:
+        if parts[3] == "root":
+            shown = os.path.join("/", *parts[4:])
+        elif parts[3] == "cwd":
+            shown = os.path.join(os.getcwd(), *parts[4:])
+    return os.path.abspath(shown)
 
 
 def _called_by_cell() -> bool:

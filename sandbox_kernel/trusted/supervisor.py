@@ -321,6 +321,7 @@ class Supervisor:
         for kind, content in self.watch.last_part(run):
             self._publish(kind, content, {}, [])
         self.watch.end(request.type)
+        self._end_cell(run)
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
         if failed and run.error is None and not run.silent:
@@ -512,6 +513,8 @@ class Supervisor:
         if worker is not self.worker or (self._stopped is not None and self._stopped.done()):
             return
         was_ready, self._ready, self.worker = self._ready, False, None
+        if self.doors is not None:
+            self.doors.worker_gone()
         if self.permissions is not None:
             self.permissions.asker.cancel()
         death, self._death = self._death, None
@@ -545,6 +548,8 @@ class Supervisor:
             return
         self._death = death
         self.generation += 1
+        if self.doors is not None:
+            self.doors.worker_replaced(generation)
         copy = self.worker = WorkerProcess(generation, self)
         asyncio.get_running_loop().call_later(_WAKE_TIME, self._check_ready, copy)
 

@@ -82,6 +82,7 @@ class FileDoor(Protocol):
     def follow(self, rights: FileRights) -> FilesTaken: ...
     def begin_cell(self, rights: FileRights) -> FilesTaken: ...
     def end_cell(self) -> Committed: ...
+    def replaced(self, pid: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -114,6 +115,7 @@ class Doors:
         self._files: FileDoor | None = None
         self._sockets: SocketDoor | None = None
         self._recent: dict[str, Denied] = {}
+        self._gone = False
 
     def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
         """Whom to tell of refusals and of rights that could not be opened, from now on."""
@@ -127,6 +129,7 @@ class Doors:
     def open_for(self, generation: Generation, rights: Rights) -> None:
         """Called once for a generation that has sealed itself, before its first cell."""
         calls = self._calls
+        self._gone = False
         self._close_doors()
         self._calls = calls
         if generation.level is Level.FULL:
@@ -182,8 +185,8 @@ class Doors:
         return Taken(files.killed, files.still_open, shut)
 
     def end_cell(self) -> CommitReport:
-        """The cell has ended by itself: commit what it staged."""
-        if self._files is None:
+        """The cell has ended: commit what it staged, unless the worker died in it."""
+        if self._files is None or self._gone:
             return CommitReport()
         done = self._files.end_cell()
         return CommitReport(
@@ -219,8 +222,23 @@ class Doors:
         """
         return self._recent.pop(resource, None)
 
+    def worker_gone(self) -> None:
+        """The worker has ended: nothing that it staged is committed any more."""
+        self._gone = True
+
+    def worker_replaced(self, generation: Generation) -> None:
+        """A dormant copy goes on in the dead worker's place, behind the same walls.
+
+        What the dead one had staged is dropped. To be called before the copy runs anything.
+        """
+        self._gone = False
+        if self._files is not None:
+            self._files.replaced(generation.pid)
+        if self._sockets is not None:
+            self._sockets.replaced(generation.pid)
+
     def worker_died(self) -> None:
-        """The worker is gone: what it staged is dropped, its doors are closed."""
+        """No worker goes on: what it staged is dropped, its doors are closed."""
         self._close_doors()
         if self._calls is not None:
             self._calls.close()

@@ -31,7 +31,7 @@ class LocalSockets:
     """Unix sockets of one generation. `scratch` is the scratch's path as the worker sees it."""
 
     def __init__(self, pid: int, scratch: str, *, own_network: bool) -> None:
-        self._pid = pid
+        self.pid = pid
         self._scratch = scratch
         self._own_network = own_network
         self._abstract: set[bytes] = set()
@@ -80,7 +80,7 @@ class LocalSockets:
         if not text.startswith(self._scratch + "/"):
             return errno.EACCES
         flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        root = os.open(f"/proc/{self._pid}/root{self._scratch}", flags)
+        root = os.open(f"/proc/{self.pid}/root{self._scratch}", flags)
         try:
             relative = os.fsencode(text[len(self._scratch) + 1 :])
             found = _sys_files.openat2(

@@ -125,6 +125,21 @@ class MountDoor:
                     continue
                 self._add(present.item)
 
+    def drop_stages(self) -> None:
+        """Mount every staged place anew, without what was staged, whoever has it open."""
+        items = [present.item for present in self._present.values()]
+        stages = [item for item in items if isinstance(item, Stage)]
+        below = [d for d in self._present for s in stages if d.startswith(f"{s.destination}/")]
+        for destination in sorted({*below, *(s.destination for s in stages)}, reverse=True):
+            if isinstance(self._present[destination].item, (Folder, Link)):
+                self.warden.door({"op": "remove", "target": destination})
+                del self._present[destination]
+            else:
+                self._unmount(destination, detach=True)
+        for item in items:
+            if item.destination not in self._present:
+                self._add(item)
+
     def close(self) -> None:
         """The worker is dead: forget everything. Staged changes are dropped."""
         for present in self._present.values():

@@ -59,6 +59,11 @@ class MountedFiles:
         """Review and commit what the cell changed in staged places."""
         return self._door.commit(self._rights.unchangeable)
 
+    def replaced(self, pid: int) -> None:
+        """A copy with this process id goes on; what the dead worker staged is dropped."""
+        self._door.pid = pid
+        self._door.drop_stages()
+
     def close(self) -> None:
         """The worker is dead; staged changes are dropped."""
         self._watch.close()

@@ -73,6 +73,11 @@ class NotifiedFiles:
             for layer in self._places.layers.values()
         )
 
+    def replaced(self, pid: int) -> None:
+        """A copy with this process id goes on; what the dead worker staged is dropped."""
+        self._pid = pid
+        self._places.renew_layers(())
+
     def close(self) -> None:
         """The worker is dead; staged changes are dropped."""
         self._places.close()

@@ -96,7 +96,9 @@ class NotifyFiles:
             if not flags & _CHANGES and path.startswith(self._static_below) and b".." not in path:
                 call.let_run()  # Landlock decides again, on what is really opened.
                 return
-        elif shape.kind is Kind.STATUS and path.startswith(self._static_below):
+        elif (
+            shape.kind is Kind.STATUS and path.startswith(self._static_below) and b".." not in path
+        ):
             call.let_run()
             return
         if not path and self._flags(call, shape) & AT_EMPTY_PATH:

@@ -135,6 +135,11 @@ class SocketDoor:
             task.cancel()
             call.refuse(errno.EINTR)
 
+    def replaced(self, pid: int) -> None:
+        """A copy with this process id goes on."""
+        self.connections.pid = pid
+        self._local.pid = pid
+
     def close(self) -> None:
         """The worker is gone."""
         for task in list(self._tasks):
