@@ -15,8 +15,9 @@ from typing import Any
 
 from ..policy import Grant, Origin, Places, Request, Right, Rights, parse_request, resolve
 from ..policy.entries import entries, meet
+from ..policy.model import RequestTable
 from ..policy.resolve import YesFrom
-from ..policy.rights import Entry, written
+from ..policy.rights import KIND_OF, Entry, written
 from ..shared.errors import Denied
 from .limits.change import changed
 from .policy_files import PolicyFiles
@@ -45,7 +46,7 @@ class SessionRights:
         self.places = places
         self.request = request
         self.grants: dict[str, Grant] = {}
-        self._withdrawn: list[Entry] = []
+        self._revoked: list[RequestTable] = []
         self._limits: dict[str, object] = {}
         self._clock = clock
         self._numbers = itertools.count(1)
@@ -73,11 +74,9 @@ class SessionRights:
             system=self.policies.system,
             request=self.request,
             grants=tuple(self.grants.values()),
+            revoked=self._revoked,
             cell=cell,
         )
-        if self._withdrawn:
-            kept = tuple(r for r in rights.rights if r.grant_id or not self._is_withdrawn(r))
-            rights = replace(rights, rights=kept)
         if self._limits:
             own = _own_limits(cell)
             wanted = {name: value for name, value in self._limits.items() if name not in own}
@@ -94,9 +93,6 @@ class SessionRights:
             self._limits = before
             raise
         self._changed()
-
-    def _is_withdrawn(self, right: Right) -> bool:
-        return any(meet(right.entry, entry) == right.entry for entry in self._withdrawn)
 
     def _changed(self) -> None:
         self._kept = None
@@ -118,11 +114,14 @@ class SessionRights:
     def would(self, grant: Grant) -> tuple[Right, ...]:
         """The rights that a grant would add, without adding it."""
         before = {(r.entry, r.rule) for r in self.rights.rights}
+        revoked = self._revoked
+        self._revoked = self._still_revoked(grant)
         self.grants[grant.id] = grant
         try:
             after = self._resolved(None)
         finally:
             del self.grants[grant.id]
+            self._revoked = revoked
         return tuple(r for r in after.rights if (r.entry, r.rule) not in before)
 
     def new_grant(self, request: Request, source: YesFrom, scope: Any = "session") -> Grant:
@@ -132,9 +131,20 @@ class SessionRights:
         return Grant(identity, request.table, source, scope, self._clock())
 
     def add(self, grant: Grant) -> None:
-        """Put a grant in force."""
+        """Put a grant in force; what it touches is no longer taken back."""
+        self._revoked = self._still_revoked(grant)
         self.grants[grant.id] = grant
         self._changed()
+
+    def _still_revoked(self, grant: Grant) -> list[RequestTable]:
+        """What was taken back and is not touched by a new yes."""
+        given = grant.entries(self.places)
+
+        def touched(table: RequestTable) -> bool:
+            gone = [entry for entry, _, _ in entries(table, self.places, self._clock())]
+            return any(meet(e, g) for e in gone for g in given)
+
+        return [table for table in self._revoked if not touched(table)]
 
     def remove(self, ids: Iterable[str]) -> list[Grant]:
         """Take grants back. Raises `NoSuchGrant`, and then has changed nothing."""
@@ -160,10 +170,11 @@ class SessionRights:
             if mine and all(any(_covers(w, e) for w in wanted) for e in mine):
                 del self.grants[identity]
                 taken.append(identity)
-        for right in self.rights.rights if not taken else ():
-            if right.grant_id is None and any(_covers(w, right.entry) for w in wanted):
-                self._withdrawn.append(right.entry)
-                taken.append(f"{right.kind} {written(right.entry, self.places)}")
+        # No grant is just that: close it for the session, also as a part of a wider right.
+        held = [w for w in wanted if any(meet(r.entry, w) for r in self.rights.rights)]
+        if held and not taken:
+            self._revoked.append(request.table)
+            taken = [f"{KIND_OF[type(w)]} {written(w, self.places)}" for w in held]
         self._changed()
         if not taken:
             raise NoSuchGrant("nothing of that is granted; `status` lists what is")
