@@ -17,6 +17,8 @@ import pytest
 pytest.importorskip("nbclient")
 pytest.importorskip("tqdm")
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 SOON = 60  # seconds within which a batch must have come as far as a test waits for
 
 
@@ -44,6 +46,7 @@ def course(tmp_path: Path) -> Path:
         'version = 1\nextends = "default"\n'
         '[limits]\nwall_time = "2 s"\noutput = "1 MB"\nmemory = "400 MB"\ngrace = "1 s"\n'
     )
+    (folder / "open.toml").write_text('version = 1\nextends = "default"\nlanguage = "full"\n')
     (tmp_path / "home").mkdir()
     return tmp_path
 
@@ -65,7 +68,7 @@ def command(course: Path, *arguments: str) -> tuple[list[str], dict[str, Any]]:
 
 def run(course: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     line, options = command(course, *arguments)
-    return subprocess.run(line, capture_output=True, timeout=110, **options)
+    return subprocess.run(line, capture_output=True, timeout=200, **options)
 
 
 def records(course: Path) -> dict[str, Mapping[str, Any]]:
@@ -93,7 +96,6 @@ def test_outcomes_are_typed_and_one_bad_notebook_stops_no_other(course: Path) ->
             "while True:\n    try:\n        pass\n    except BaseException:\n        pass"
         ),
         hoards=notebook("b = []\nwhile True:\n    b.append(bytearray(20_000_000))"),
-        dies=notebook("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"),
         reads=notebook("open('/etc/shadow')"),
         catches=notebook("try:\n    open('/etc/shadow')\nexcept PermissionError:\n    print('no')"),
         floods=notebook("i = 0\nwhile True:\n    print('spam' * 1000)"),
@@ -114,7 +116,6 @@ def test_outcomes_are_typed_and_one_bad_notebook_stops_no_other(course: Path) ->
         "loops": "timed out",
         "swallows": "timed out",
         "hoards": "out of memory",
-        "dies": "crashed",
         "reads": "denied",
         "catches": "passed",
         "floods": "output flood",
@@ -154,6 +155,26 @@ def test_all_passed_is_success_and_what_is_done_is_not_done_again(course: Path) 
     fresh = run(course, "a.ipynb", "--out", "out", "--fresh")
     assert fresh.returncode == 0
     assert set(records(course)) == {"a.ipynb"}
+
+
+def test_what_the_dialect_refuses_is_denied(course: Path) -> None:
+    write(course, a=notebook("import ctypes"), b=notebook("print(().__class__.__base__)"))
+    done = run(course, "a.ipynb", "b.ipynb", "--out", "out")
+    assert done.returncode == 1
+    assert {record["outcome"] for record in records(course).values()} == {"denied"}
+
+
+def test_a_worker_that_dies_is_a_crash(course: Path) -> None:
+    """Also where the notebook expects its cell to fail."""
+    dies = notebook("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "print('on')")
+    expected = json.loads(json.dumps(dies))
+    expected["cells"][0]["metadata"]["tags"] = ["raises-exception"]
+    write(course, a=dies, b=expected)
+    done = run(course, "a.ipynb", "b.ipynb", "--out", "out", "--policy", "open")
+    assert done.returncode == 1
+    assert {record["outcome"] for record in records(course).values()} == {"crashed"}
+    assert stdout_of(course / "out/a.ipynb") == ""
+    assert stdout_of(course / "out/b.ipynb") == "on\n"
 
 
 def test_keep_going_runs_what_stands_behind_an_error(course: Path) -> None:

@@ -21,6 +21,8 @@ from tests.cases import kernels
 from tests.cases.kernels import Kernel, KernelFault
 from tests.cases.play import CHECKOUT, write_kernelspec
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 SECRET = {"path": "outside/secret.txt", "text": "CANARY\n"}
 
 
@@ -34,7 +36,7 @@ def run(tmp_path: Path, *records: Mapping[str, Any], jobs: int = 2) -> tuple[int
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     lines = done.stdout.splitlines()
     results = {each["id"]: each for each in json.loads(out.read_text())}
