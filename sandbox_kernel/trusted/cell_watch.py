@@ -184,7 +184,7 @@ class CellWatch:
         if found is None:
             return content
         limit, note = found
-        self.event("limit", {"limit": limit, "text": note})
+        self.event("limit", {"limit": limit, "text": note, "refused": True, "at": self._clock()})
         return {
             **content,
             "evalue": f"{value.rstrip('.')}. {note}" if value else note,
@@ -196,10 +196,10 @@ class CellWatch:
         ended = self.monitor.take_ended()
         self.monitor.detach()
         if ended is not None:
-            self.event("killed", {"reason": ended.text})
+            self.event("killed", {"reason": ended.text, "at": self._clock()})
             return ended.name, ended.text
         text = f"The cell's process ended: {reason}."
-        self.event("killed", {"reason": reason})
+        self.event("killed", {"reason": reason, "at": self._clock()})
         return "WorkerDied", text
 
     def check_change(self, wanted: Mapping[str, object]) -> None:

@@ -97,6 +97,7 @@ class Monitor:
         self._waited = 0.0
         self._waiting_since: float | None = None
         self._published = 0.0
+        self._looked_before = 0.0
         self.peak_memory = 0
         self._cell_peak = 0
         #: Names of limits that were reached in this session, with how often.
@@ -295,6 +296,7 @@ class Monitor:
             self._schedule(PERIOD)
             return
         before, self._last = self._last, sample
+        self._looked_before = before.clock if before is not None else sample.clock
         self._give_up_copy(sample)
         try:
             self._host.looked(sample)
@@ -394,7 +396,15 @@ class Monitor:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def _facts(self, reached: Reached) -> dict[str, Any]:
+        now = self._now()
+        if reached.kind.name == "wall_time":
+            late = reached.used - reached.limit.value
+        else:
+            late = now - self._looked_before
         return {
+            "at": now,
+            # Seconds from the breach to the signal, at most: the last look did not show it.
+            "late": late,
             "limit": reached.kind.name,
             "used": reached.used,
             "allowed": reached.limit.value,
