@@ -183,7 +183,7 @@ def landlock_rules_full(writable_points: Iterable[str]) -> list[tuple[str, int]]
     A rule on a mount point is hidden by what is mounted there, so the rule stands on its parent;
     what else is below the parent is kept by read-only mounts.
     """
-    rules = [("/", READ), (SCRATCH, WRITE | READ), ("/dev/shm", WRITE | READ)]
+    rules = [("/", READ), (SCRATCH, WRITE | READ | _MAKE_SOCK), ("/dev/shm", WRITE | READ)]
     rules += [(f"/dev/{name}", _WRITE_FILE | _READ_FILE) for name in ("null", "zero", "full")]
     rules += [(os.path.dirname(point), WRITE | READ) for point in sorted(writable_points)]
     return rules
@@ -203,7 +203,7 @@ def landlock_rules_static(
     # A door serves copies of these, where there is one. Of /proc, it means this process alone.
     rules += [(path, _READ_FILE) for path in MACHINE_FILES]
     rules.append(("/proc/self", READ))
-    rules.append((scratch, WRITE | READ))
+    rules.append((scratch, WRITE | READ | _MAKE_SOCK))
     return rules
 
 
