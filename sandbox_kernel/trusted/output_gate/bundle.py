@@ -31,6 +31,8 @@ _JSON_TYPES = {
     Handling.WIDGET_VIEW,
 }
 
+LIBRARY_TYPES = ("application/vnd.bokehjs_load.v0+json", "application/vnd.holoviews_load.v0+json")
+
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 
@@ -212,17 +214,15 @@ class BundleGate:
         if self.rules.javascript == "raw":
             showing.data[mime] = clean_json(value)
             return
-        if "_load." in mime:
+        if mime in LIBRARY_TYPES:
             # The library itself; a frame gets it from the installed package.
             if self.rules.javascript != "frame":
                 showing.withheld.append(_script_library(mime))
             return
-        code, page = showing.given.get("application/javascript"), showing.given.get("text/html")
+        code = showing.given.get("application/javascript")
         document = None
         if self.rules.javascript == "frame" and isinstance(code, str):
-            document = libraries.script_document(
-                well_formed(code), well_formed(page) if isinstance(page, str) else "", "bokeh"
-            )
+            document = libraries.bokeh_document(well_formed(code))
         self._framed(showing, document, "a bokeh figure", "it is drawn by a script")
 
     def _framed(self, showing: _Showing, document: str | None, what: str, why: str) -> None:
@@ -251,6 +251,22 @@ class BundleGate:
     def _only_notes(self, withheld: list[Withheld]) -> Bundle:
         note = as_html(withheld, self.rules)
         return {"text/plain": "(output withheld)", "text/html": note}, {}
+
+
+def without_library(content: dict[str, Any], rules: DisplayRules) -> dict[str, Any]:
+    """`content` without the text of a script library, which is sent on only when it is raw.
+
+    Looked at before sizes are counted: bokeh's `output_notebook` sends its library twice, 8 MB,
+    and a cell should not reach its limit with what nobody gets.
+    """
+    data = content.get("data")
+    if rules.javascript == "raw" or not isinstance(data, dict):
+        return content
+    libraries_named = [mime for mime in LIBRARY_TYPES if mime in data]
+    if not libraries_named:
+        return content
+    kept = {mime: value for mime, value in data.items() if mime != "application/javascript"}
+    return {**content, "data": {**kept, **dict.fromkeys(libraries_named, "")}}
 
 
 def _script_library(mime: str) -> Withheld:

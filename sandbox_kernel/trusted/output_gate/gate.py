@@ -13,7 +13,7 @@ from typing import Any
 
 from . import replies
 from .bounds import MAX_DEPTH, size_in_words, text_size
-from .bundle import BundleGate
+from .bundle import BundleGate, without_library
 from .comms import CommGate
 from .notes import Withheld, as_html, sentence
 from .rules import DisplayRules, Outgoing, OutputCaps, SessionCaps
@@ -100,6 +100,7 @@ class OutputGate:
         try:
             if not isinstance(content, dict):
                 return [self._note(Withheld("an output", "its content is not an object"))]
+            content = without_library(content, self.rules)
             over = self._count(content, buffers, comm=msg_type.startswith("comm_"))
             if over:
                 return over

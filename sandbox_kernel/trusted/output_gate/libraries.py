@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,26 @@ def plotly_document(figure: Any) -> str | None:
     )
 
 
-def script_document(code: str, page: str = "", package: str | None = None) -> str | None:
-    """A document that runs `code` beside `page`, after the library of `package` if given."""
-    library = ""
-    if package is not None:
-        found = script(package)
-        if found is None:
-            return None
-        library = found
-    run = _element(f"var element = document.body; (function(){{\n{code}\n}})()")
-    return f"{library}{page}{run}"
+_BOKEH_ROOTS = re.compile(r'"roots"\s*:\s*\{([^{}]*)\}')
+_BOKEH_PLACE = re.compile(r'"([\w-]{1,100})"\s*:\s*"([\w-]{1,100})"')
+
+
+def bokeh_document(code: str) -> str | None:
+    """A document that draws what bokeh's `show` sent as a script.
+
+    The elements that the script draws into came with another message: they are made here anew.
+    """
+    library = script("bokeh")
+    if library is None:
+        return None
+    places = [
+        f'<div id="{place}" data-root-id="{root}"></div>'
+        for roots in _BOKEH_ROOTS.findall(code)
+        for root, place in _BOKEH_PLACE.findall(roots)
+    ]
+    return f"{library}{''.join(places)}{_element(code)}"
+
+
+def script_document(code: str) -> str:
+    """A document that runs `code`, with `element` to draw into, as Jupyter's front ends have it."""
+    return _element(f"var element = document.body; (function(){{\n{code}\n}})()")
