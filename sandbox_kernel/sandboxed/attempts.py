@@ -31,7 +31,8 @@ def attempts(order: dict[str, Any]) -> Iterator[tuple[str, Attempt]]:
     yield "make a file on the host", lambda: _make(order["canary"] + ".made")
     yield "ask about a file of the host's", lambda: _stat(order["canary"])
     yield "connect to a listener", lambda: _connect(order["listener"])
-    yield "connect to a path-named socket", lambda: _connect_unix(order["path_socket"])
+    if order["path_socket"]:
+        yield "connect to a path-named socket", lambda: _connect_unix(order["path_socket"])
     yield "connect to an abstract socket", lambda: _connect_unix("\0" + order["abstract_socket"])
     yield "make a netlink socket", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()
     yield "send a signal to the supervisor", lambda: os.kill(order["supervisor"], 0)

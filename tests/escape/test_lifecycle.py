@@ -344,8 +344,8 @@ def test_without_user_namespaces_the_next_level_is_taken() -> None:
 
 def test_below_the_least_level_nothing_runs_and_the_remedy_is_named() -> None:
     found = under(outer.forbid_namespaces, {"least_level": Level.FULL})
-    assert "allow unprivileged user namespaces" in found["refused"]
-    assert "Operation not permitted" in found["refused"]
+    assert "allow unprivileged user namespaces" in found.get("refused", ""), found
+    assert "Operation not permitted" in found.get("refused", ""), found
 
 
 def test_beside_another_listener_full_works_without_ours() -> None:
@@ -361,8 +361,8 @@ def test_beside_another_listener_and_without_namespaces_the_default_refuses() ->
         outer.hold_the_listener()
 
     found = under(setup, {})
-    assert "listener" in found["refused"]
-    assert "landlock-only" in found["refused"]
+    assert "listener" in found.get("refused", ""), found
+    assert "landlock-only" in found.get("refused", ""), found
     lower = under(setup, {"least_level": Level.LANDLOCK_ONLY})
     assert lower["level"] == "landlock-only"
     assert lower["fork"] == "PermissionError 1"
@@ -385,7 +385,7 @@ def test_a_wall_that_does_not_hold_is_found_and_nothing_runs(tmp_path: Path) -> 
 
     for level in LEVELS:
         found = under(setup, {"level": level, "read_roots": (str(tmp_path),)})
-        assert "the worker could read a file of the host's" in found["refused"]
+        assert "the worker could read a file of the host's" in found.get("refused", ""), found
 
 
 def test_a_worker_with_a_second_thread_is_not_sealed() -> None:

@@ -28,6 +28,8 @@ KNOWN_GAPS: Mapping[Level, frozenset[str]] = {
 }
 #: What the `processes` capability gives on purpose.
 SPAWNING = frozenset({"fork", "run a program"})
+#: Bytes of sun_path (unix(7)), less a NUL.
+_LONGEST_SOCKET_PATH = 107
 _CALLS = (
     *("execveat", "unshare", "mount", "ptrace", "process_vm_readv", "open_by_handle_at"),
     *("setuid", "io_uring_setup", "bpf"),
@@ -45,8 +47,11 @@ class Witnesses:
         with open(self.canary, "w", encoding="ascii") as file:
             file.write(self.secret)
         self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._path_name = f"{self._folder}/socket"
+        if len(os.fsencode(self._path_name)) > _LONGEST_SOCKET_PATH:
+            self._path_name = ""  # A deep TMPDIR: the abstract one has to do.
         self._path = socket.socket(socket.AF_UNIX)
-        self._path.bind(f"{self._folder}/socket")
+        self._path.bind(self._path_name or f"\0{self._folder}"[:_LONGEST_SOCKET_PATH])
         self._abstract_name = f"sandbox-kernel-{secrets.token_hex(8)}"
         self._abstract = socket.socket(socket.AF_UNIX)
         self._abstract.bind("\0" + self._abstract_name)
@@ -60,7 +65,7 @@ class Witnesses:
         return {
             "canary": self.canary,
             "listener": self._tcp.getsockname()[1],
-            "path_socket": f"{self._folder}/socket",
+            "path_socket": self._path_name,
             "abstract_socket": self._abstract_name,
             "supervisor": os.getpid(),
             "numbers": {name: table[name] for name in _CALLS},
