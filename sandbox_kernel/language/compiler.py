@@ -25,6 +25,11 @@ __all__ = ["check", "compile_source", "compile_tree", "parse"]
 _DEEP = 60_000
 """Recursion limit while a tree is walked: pure Python calls, which use no C stack."""
 
+_DEEP_IN_C = 4_000
+"""Recursion limit while CPython turns a tree into code: C calls, of which the stack holds more."""
+
+_QUOTED = 300  # characters of a source line that a refusal quotes
+
 _recursion = threading.Lock()
 
 Tree = ast.Module | ast.Expression | ast.Interactive
@@ -39,7 +44,9 @@ def parse(source: str | bytes, filename: str, mode: str, flags: int = 0) -> Tree
     """
     try:
         tree = compile(source, filename, mode, flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    except SyntaxError:
+    except SyntaxError as error:
+        if error.lineno is None:
+            error.filename, error.lineno, error.offset = filename, _line_of(source, error), 1
         raise
     except (ValueError, UnicodeError, RecursionError, MemoryError, OverflowError) as error:
         text = str(error) or "the source is nested too deeply"
@@ -62,10 +69,13 @@ def _line_of(source: str | bytes, error: Exception) -> int:
 class _DeepRecursion:
     """Raise the recursion limit for a walk, one thread at a time."""
 
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
     def __enter__(self) -> None:
         _recursion.acquire()
         self._before = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(self._before, _DEEP))
+        sys.setrecursionlimit(max(self._before, self._limit))
 
     def __exit__(self, *_: object) -> None:
         sys.setrecursionlimit(self._before)
@@ -78,7 +88,7 @@ def _transform(
     nonce = "\0" + secrets.token_hex(12) + ":"
     transformer = CellTransformer(nonce, imported, package=package)
     try:
-        with _DeepRecursion():
+        with _DeepRecursion(_DEEP):
             out = transformer.visit(tree)
             if not transformer.refusals:
                 ast.fix_missing_locations(out)
@@ -98,7 +108,7 @@ def _refused(refusals: list[Refusal], filename: str, source: str | None) -> Refu
     if source is not None:
         lines = source.splitlines()
         if 0 < first.line <= len(lines):
-            text = lines[first.line - 1]
+            text = lines[first.line - 1][:_QUOTED]
     message = "\n".join(dict.fromkeys(str(r) for r in refusals[:20]))
     place = (filename, first.line, first.column + 1, text)
     return RefusedSyntax(message, place, refusals=tuple(refusals))
@@ -132,7 +142,7 @@ def compile_tree(
     """
     tree, nonce = _transform(tree, filename, source, imported, package)
     try:
-        with warnings.catch_warnings():
+        with _DeepRecursion(_DEEP_IN_C), warnings.catch_warnings():
             # a guard stands in the tree as a string that is called
             warnings.filterwarnings(
                 "ignore", r"'str' object is not callable", category=SyntaxWarning
