@@ -35,4 +35,4 @@ class Questions:
 def is_permission_question(prompt: str) -> bool:
     """Whether the trusted side asks: its wording lists the answers that it takes."""
     text = prompt.lower()
-    return "session" in text and "always" in text
+    return "session" in text and "no to all" in text
