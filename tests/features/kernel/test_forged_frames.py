@@ -36,7 +36,9 @@ def own(result, kind):
 
 
 def test_a_reply_for_another_request_is_not_taken(taken):
-    result = run(taken, "say(say='reply', to='another', content={'status': 'ok', 'x': 'FOR' + 'GED'})")
+    result = run(
+        taken, "say(say='reply', to='another', content={'status': 'ok', 'x': 'FOR' + 'GED'})"
+    )
     assert "FORGED" not in str(result.reply["content"])
 
 
@@ -55,8 +57,8 @@ def test_finishing_early_gives_no_second_idle(taken):
     ["status", "execute_input", "shutdown_reply", "sandbox_event", "iopub_welcome", "made_up"],
 )
 def test_types_that_only_the_supervisor_sends_end_the_worker(taken, kind):
-    code = f"say(say='output', type={kind!r}, content={{'x': 'FOR' + 'GED'}})\nimport time; time.sleep(9)"
-    result = run(taken, code)
+    code = f"say(say='output', type={kind!r}, content={{'x': 'FOR' + 'GED'}})"
+    result = run(taken, code + "\nimport time; time.sleep(9)")
     assert result.status == "error"
     assert "protocol" in result.error
     assert not own(result, kind)
@@ -88,7 +90,7 @@ def test_the_number_of_a_result_is_the_supervisors(taken):
         "b'\\xff' * 64",
         "struct.pack('<II', 1, 2**31)",
         "struct.pack('<II', 1, 7) + b'not js.'",
-        "struct.pack('<II', 1, 30) + b'{\"say\":\"ready\",\"unknown\":123456}'",
+        'struct.pack(\'<II\', 1, 30) + b\'{"say":"ready","unknown":123456}\'',
     ],
 )
 def test_garbage_ends_the_worker_and_not_the_kernel(taken, garbage):
@@ -104,5 +106,7 @@ def test_a_death_in_the_middle_of_a_message_is_told_and_the_next_cell_runs(taken
 
 
 def test_control_an_honest_message_on_the_same_channel_is_published(taken):
-    result = run(taken, "say(say='output', type='display_data', content=dict(bundle, transient={}))")
+    result = run(
+        taken, "say(say='output', type='display_data', content=dict(bundle, transient={}))"
+    )
     assert own(result, "display_data")
