@@ -18,7 +18,7 @@ from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
-from .limits.sampling import MonitorFailed, Sample, Tree, read_process
+from .limits.sampling import MonitorFailed, Sample, Tree, end_children, read_process
 from .limits.scratch_use import ScratchUse, Use
 from .limits.usage import UsageReply
 from .output_gate import OutputCaps
@@ -62,8 +62,9 @@ class CellWatch:
         #: Whether cells may start processes of their own (the policy's `processes.spawn`).
         self.spawns = False
         self._usage = UsageReply()
-        self.snapshots = Snapshots(self._protection)
+        self.snapshots = Snapshots(self._protection, self._copy_sleeps)
         self._faults = 0
+        self._dead_tree: Tree | None = None
         self._tail = OutputTail()
         self._caps = _caps({})
         self._put_out = 0.0
@@ -158,7 +159,10 @@ class CellWatch:
             return
         self._faults = sample.faults
         limit = self.monitor.limits.get("memory")
-        self.snapshots.order(worker, sample.memory, math.inf if limit is None else limit.value)
+        allowed = math.inf if limit is None else limit.value
+        ordered = self.snapshots.order(worker, sample.memory, allowed)
+        if self.monitor.tree is not None:
+            self.monitor.tree.awaited = ordered
 
     def on_copy_taken(self, message: CopyTaken) -> None:
         """Called for the worker's answer to an order for a copy."""
@@ -194,6 +198,7 @@ class CellWatch:
     def worker_gone(self, reason: str) -> tuple[str, str]:
         """Called when a worker has ended; gives name and text of the error for its request."""
         ended = self.monitor.take_ended()
+        self._dead_tree = self.monitor.tree
         self.monitor.detach()
         if ended is not None:
             self.event("killed", {"reason": ended.text, "at": self._clock()})
@@ -213,6 +218,7 @@ class CellWatch:
     async def wake_copy(self, worker: WorkerProcess) -> Generation | None:
         """Called when a worker has died: the generation that goes on, if there is a copy."""
         woken = await self.snapshots.wake()
+        self._end_what_it_started(None if woken is None else woken.pid)
         if woken is None:
             return None
         generation = worker.hand_over()
@@ -225,6 +231,16 @@ class CellWatch:
             woken.stderr_fd,
         )
         return generation
+
+    def _end_what_it_started(self, copy: int | None) -> None:
+        """Processes of a dead worker go with it; its copy does not."""
+        tree, self._dead_tree = self._dead_tree, None
+        if tree is not None:
+            tree.copy = copy
+            try:
+                end_children(tree)
+            except MonitorFailed as failure:
+                _log.error("after the end of a worker: %s", failure)
 
     def kept(self, lost: tuple[str, ...]) -> str:
         """Called when a copy has taken over: what is back and what is not."""
@@ -300,11 +316,15 @@ class CellWatch:
         """Called for each look while a request runs. Raises `MonitorFailed`."""
         self.snapshots.looked(sample)
 
+    def _copy_sleeps(self, pid: int | None) -> None:
+        """Called for each new copy, and when there is none any more: the monitor counts it."""
+        if self.monitor.tree is not None:
+            self.monitor.tree.copy = pid
+            self.monitor.tree.copied_at = self._faults
+            self.monitor.tree.awaited = False
+
     def _protection(self, protected: bool, why: str) -> None:
         """Called when the session is protected by a copy from now on, or is not any more."""
-        if self.monitor.tree is not None:
-            self.monitor.tree.copy = self.snapshots.copy_pid
-            self.monitor.tree.copied_at = self._faults
         self.event("protected", {"protected": protected, "why": why})
 
     def event(self, kind: str, body: dict[str, Any]) -> None:

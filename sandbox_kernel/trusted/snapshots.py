@@ -121,23 +121,25 @@ class Woken:
 class Snapshots:
     """The copies of one kernel; at most one is kept."""
 
-    def __init__(self, tell: Callable[[bool, str], None]) -> None:
-        """`tell` is called when the state changes: protected or not, and why not."""
+    def __init__(
+        self, tell: Callable[[bool, str], None], sleeps: Callable[[int | None], None]
+    ) -> None:
+        """`tell` is called when the state changes: protected or not, and why not.
+
+        `sleeps` is called with the process id of each copy that begins to sleep, and with None
+        when there is none any more.
+        """
         self.rule = Rule()
         self.protected = False
         self.why = "no cell has run yet"
         self._tell = tell
+        self._sleeps = sleeps
         self._copy: Copy | None = None
         self._number = 0
         self._last_look = 0.0
         #: How many copies were made, and how many took over.
         self.made = 0
         self.woken = 0
-
-    @property
-    def copy_pid(self) -> int | None:
-        """Process id of the dormant copy, to look at."""
-        return self._copy.pid if self._copy is not None and self._copy.usable else None
 
     def order(self, worker: WorkerProcess, memory: float, allowed: float) -> bool:
         """A request is over: have a copy made if that is worth it. True when it was ordered.
@@ -207,6 +209,7 @@ class Snapshots:
     def _settled(self, copy: Copy) -> None:
         if copy.usable and copy is self._copy:
             self.made += 1
+            self._sleeps(copy.pid)
             self._state(True, "")
 
     def _end(self, copy: Copy) -> None:
@@ -228,6 +231,7 @@ class Snapshots:
         if copy is not None:
             copy.gone = True
             copy.changed.set()
+            self._sleeps(None)
             asyncio.get_running_loop().remove_reader(copy.link)
             copy.link.close()
             if copy.pidfd >= 0:

@@ -131,13 +131,8 @@ class Monitor:
         self._idle()
 
     def detach(self) -> None:
-        """The worker is gone, and what it has started goes too."""
+        """The worker is gone: nothing to look at until the next one."""
         self._stop_timer()
-        if self.tree is not None:
-            try:
-                end_children(self.tree)
-            except MonitorFailed as failure:
-                _log.error("after the end of a worker: %s", failure)
         if self._begin is not None and self._last is not None:
             self._add_up(self._last)
         self.tree, self._begin = None, None

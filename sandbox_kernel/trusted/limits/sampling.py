@@ -186,7 +186,8 @@ class Tree:
 
     `root` is where orphans arrive (the worker's init), when there is such a process. `spawns` says
     whether cells may start processes: only then the whole of /proc is looked at. `copy` is the
-    dormant copy's id, and `copied_at` the worker's count of page faults when it was made.
+    dormant copy's id, and `copied_at` the worker's count of page faults when it was made;
+    `awaited` is true while a copy was ordered and is not known yet.
     """
 
     worker: int
@@ -194,6 +195,7 @@ class Tree:
     spawns: bool = False
     copy: int | None = None
     copied_at: int = 0
+    awaited: bool = False
 
     def children(self) -> list[Process]:
         """The living processes that cells have started, and theirs. Raises `MonitorFailed`."""
@@ -236,6 +238,6 @@ class Tree:
             copy=copied,
             faults=worker.faults,
             threads=worker.threads + sum(p.threads for p in children),
-            children=len(children),
+            children=max(len(children) - self.awaited, 0),
             meters=meters(),
         )

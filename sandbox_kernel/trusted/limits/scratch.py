@@ -26,5 +26,4 @@ SCRATCH = LimitKind(
     measured="statvfs of the scratch; without a file system of its own, the sizes of its files",
     measure=measure,
     symptom=symptom,
-    sure=False,
 )
