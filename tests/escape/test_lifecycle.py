@@ -197,6 +197,39 @@ def test_a_descriptor_that_the_server_left_open_for_everybody_reaches_nobody() -
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_programs_run_behind_the_same_walls_and_end_with_the_worker(
+    level: Level, tmp_path: Path
+) -> None:
+    (tmp_path / "canary").write_text("secret")
+    seconds = str(100_000 + os.getpid())
+    start = (
+        f"__import__('subprocess').Popen(['sleep', {seconds!r}], start_new_session=True).pid > 0"
+    )
+    read = f"__import__('subprocess').run(['cat', {str(tmp_path / 'canary')!r}]).returncode"
+    kill = "__import__('subprocess').run(['kill', '-0', '1']).returncode"
+
+    async def main() -> None:
+        async with worker_at(level, spawn=True) as worker:
+            assert await worker.ask(run(["true"])) == "0"
+            assert await worker.ask(read) == "1"
+            assert await worker.ask(kill) == "1"
+            assert await worker.ask(start(["sleep", seconds])) == "True"
+            assert _running(seconds)
+
+    asyncio.run(main())
+    assert not _running(seconds)
+
+
+def _running(argument: str) -> bool:
+    """Whether a process that was started with this argument is there."""
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if argument.encode() in cmdline.read_bytes().split(b"\0"):
+                return True
+    return False
+
+
 SUPERVISOR = """
 import asyncio, sys
 from sandbox_kernel.trusted.confine.plan import Level

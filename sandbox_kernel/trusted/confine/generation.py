@@ -64,6 +64,8 @@ class Generation:
         self.door: Door | None = None
         self.scratch = SCRATCH
         self.missing: tuple[str, ...] = ()
+        #: Roots that could not be shown to the worker: gone, or closed to this user.
+        self.unreadable: tuple[str, ...] = ()
         self._spec, self._roots, self._make_door = spec, found, door
         self._seal, self._status = seal, status
         self._exit: int | None = None
@@ -171,6 +173,7 @@ class Generation:
         self.pid = _pid_of(self.pidfd)
         self.facts = gather_facts(started["started"])
         self.scratch = started["started"]["scratch"]
+        self.unreadable = tuple(started["started"]["unreadable"])
         self.level = choose(self.facts, self._spec.least_level, self._spec.forced_level)
         await self._apply_plan()
         self.missing = missing(self.facts)

@@ -86,6 +86,7 @@ def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool, warden:
         "namespaces": namespaces,
         "why": order["why"],
         "own_proc": own_proc,
+        "unreadable": root.unreadable if root else [],
         "scratch": order.get("scratch", SCRATCH),
     }
     socket.send_fds(status, [json.dumps({"started": facts}).encode()], [pidfd])

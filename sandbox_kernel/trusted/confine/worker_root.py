@@ -26,13 +26,17 @@ class Root:
     """What is left over from building: handles that only the trusted side keeps.
 
     `host_proc` is the host's /proc (an O_PATH descriptor), `writable` a detached copy of the root
-    tmpfs through which the warden makes mount points, `own_proc` whether /proc is our own.
+    tmpfs through which the warden makes mount points, `own_proc` whether /proc is our own,
+    `unreadable` the roots that could not be shown.
     """
 
-    def __init__(self, host_proc: int, writable: int, own_proc: bool) -> None:
+    def __init__(
+        self, host_proc: int, writable: int, own_proc: bool, unreadable: list[str]
+    ) -> None:
         self.host_proc = host_proc
         self.writable = writable
         self.own_proc = own_proc
+        self.unreadable = unreadable
 
 
 def build(tree: dict[str, Any]) -> Root:
@@ -57,7 +61,8 @@ def build(tree: dict[str, Any]) -> Root:
     linux.unmount(".", linux.MNT_DETACH)
     os.chdir("/")
     linux.set_mount_attributes(-1, "/", _READ_ONLY, recursive=False)
-    return Root(host_proc, writable, own_proc)
+    unreadable = [path for path, opened in trees if opened is None]
+    return Root(host_proc, writable, own_proc, unreadable)
 
 
 def add_process_files(root: Root) -> None:
@@ -75,10 +80,14 @@ def add_process_files(root: Root) -> None:
 
 
 def _open_tree(path: str) -> tuple[int, bool] | None:
-    """The tree at `path`, read-only, and whether it is a directory; None when it is gone."""
+    """The tree at `path`, read-only, and whether it is a directory.
+
+    None when it is gone, or closed to us: in a user namespace root has no power over the files of
+    others.
+    """
     try:
         fd = linux.open_tree(-1, path, recursive=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
     linux.set_mount_attributes(fd, "", _READ_ONLY, recursive=True)
     return fd, os.path.isdir(path)

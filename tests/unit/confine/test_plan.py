@@ -125,9 +125,13 @@ def test_without_mounts_only_the_scratch_may_be_written() -> None:
     assert rules["/p"] & 8
 
 
-def test_no_device_and_no_socket_can_be_made_anywhere() -> None:
-    for rules in (landlock_rules_full(["/a/b"]), landlock_rules_static([], [], "/tmp/s")):
-        assert not any(access & (64 | 512 | 2048) for _, access in rules)
+def test_no_device_can_be_made_anywhere_and_a_socket_in_the_scratch_alone() -> None:
+    for rules, scratch in (
+        (landlock_rules_full(["/a/b"]), "/sandbox"),
+        (landlock_rules_static([], [], "/tmp/s"), "/tmp/s"),
+    ):
+        assert not any(access & (64 | 2048) for _, access in rules)
+        assert [path for path, access in rules if access & 512] == [scratch]
 
 
 def test_language_only_has_no_walls() -> None:
