@@ -181,6 +181,8 @@ def test_a_very_long_ticket_is_refused_unread() -> None:
         (PRIVATE, {"policy": "open"}),
         (PRIVATE, {"tickets": ["x"]}),
     ],
+    # The keys are new in each process, and names of tests must not be.
+    ids=["no key", "public key", "unknown key", "policy", "tickets"],
 )
 def test_a_bad_key_or_request_is_not_signed(key: str, request_: dict[str, object]) -> None:
     with pytest.raises(TicketError):
