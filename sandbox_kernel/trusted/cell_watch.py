@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
+from .limits.cgroup import OuterWall
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, end_children, read_process
@@ -62,6 +63,7 @@ class CellWatch:
         #: Whether cells may start processes of their own (the policy's `processes.spawn`).
         self.spawns = False
         self._usage = UsageReply()
+        self.outer_wall = OuterWall()
         self.snapshots = Snapshots(self._protection, self._copy_sleeps)
         self._faults = 0
         self._dead_tree: Tree | None = None
@@ -78,9 +80,12 @@ class CellWatch:
         own = read_process(worker.pid)
         parent = own.parent if own is not None else os.getpid()
         root = parent if parent != os.getpid() else None
+        self.outer_wall.build()
         try:
+            self.outer_wall.hold(self.monitor.limits)
+            self.outer_wall.enter(worker.pid)
             self.monitor.attach(Tree(worker.pid, root, self.spawns))
-        except MonitorFailed as failure:
+        except (MonitorFailed, OSError) as failure:
             _log.error("the limits cannot be set: %s", failure)
             worker.kill(f"its limits could not be set: {failure}")
             return
@@ -97,6 +102,7 @@ class CellWatch:
         self.snapshots.rule.budget = rights.snapshot_budget
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
+        self.outer_wall.hold(rights.limits)
         caps = _caps(rights.limits)
         if caps != self._caps:
             self._caps = caps
@@ -263,6 +269,10 @@ class CellWatch:
         self.monitor.close()
         self.snapshots.close()
 
+    def remove(self) -> None:
+        """Called when the worker is gone for good."""
+        self.outer_wall.remove()
+
     def status(self) -> dict[str, Any]:
         """Part of the answer to `status`: use and limits. Never raises: a failure is told in it."""
         try:
@@ -276,6 +286,7 @@ class CellWatch:
         snapshots = self.snapshots
         return {
             **self.monitor.usage(),
+            "outer_wall": self.outer_wall.words,
             "protected": snapshots.protected,
             "unprotected_because": snapshots.why,
             "copies_made": snapshots.made,
