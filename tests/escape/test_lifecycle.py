@@ -83,9 +83,11 @@ async def worker_at(level: Level | None, **spec: Any) -> AsyncIterator[Worker]:
             worker = Worker(warden, warden.launch())
             await worker.generation.sealed()
             await worker.connect()
-            yield worker
-            worker._writer.close()
-            worker.generation.close()
+            try:
+                yield worker
+            finally:
+                worker._writer.close()
+                worker.generation.close()
         finally:
             warden.close()
 
@@ -203,11 +205,9 @@ def test_programs_run_behind_the_same_walls_and_end_with_the_worker(
 ) -> None:
     (tmp_path / "canary").write_text("secret")
     seconds = str(100_000 + os.getpid())
-    start = (
-        f"__import__('subprocess').Popen(['sleep', {seconds!r}], start_new_session=True).pid > 0"
-    )
-    read = f"__import__('subprocess').run(['cat', {str(tmp_path / 'canary')!r}]).returncode"
-    kill = "__import__('subprocess').run(['kill', '-0', '1']).returncode"
+    run = "__import__('subprocess').run({!r}).returncode".format
+    start = "__import__('subprocess').Popen({!r}, start_new_session=True).pid > 0".format
+    read, kill = run(["cat", str(tmp_path / "canary")]), run(["kill", "-0", "1"])
 
     async def main() -> None:
         async with worker_at(level, spawn=True) as worker:
