@@ -7,6 +7,7 @@ a moment, which saves a turn of the loop for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import errno
 import os
 import select
@@ -55,6 +56,15 @@ class Dispatcher:
     @forks.setter
     def forks(self, count: int) -> None:
         self._rest.forks = count
+
+    @property
+    def may_fork(self) -> Callable[[], bool] | None:
+        """Whether a cell may start one more process; see confine.broker.Door."""
+        return self._rest.may_fork
+
+    @may_fork.setter
+    def may_fork(self, decides: Callable[[], bool] | None) -> None:
+        self._rest.may_fork = decides
 
     def attach(self, door: CallDoor) -> None:
         """Let a door answer its calls from now on."""

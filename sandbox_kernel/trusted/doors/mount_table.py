@@ -217,8 +217,10 @@ class _Plan:
     def items(self) -> tuple[Item, ...]:
         stages = self._stages()
         made: list[Item] = [*stages]
-        for g in self.live:
-            if not any(h is not g and _covers(h, g.place.real) for h in self.live):
+        for number, g in enumerate(self.live):
+            # The same place twice: the first stands for both.
+            others = (h for i, h in enumerate(self.live) if i < number or not _same(h, g))
+            if not any(h is not g and _covers(h, g.place.real) for h in others):
                 made.append(_bind(g.place, writable=True))
                 made += [_bind(p) for p in self._guards(g.place.real) or ()]
         for g in self.read:
@@ -409,6 +411,10 @@ def _is_directory(item: Item) -> bool:
 def _bind(place: Place, *, writable: bool = False) -> Bind:
     directory = place.kind == "directory"
     return Bind(place.real, place.real, place.device, place.inode, directory, writable)
+
+
+def _same(a: Granted, b: Granted) -> bool:
+    return a.place.real == b.place.real
 
 
 def _covers(g: Granted, real: str) -> bool:

@@ -41,6 +41,7 @@ _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _BENEATH = _sys_files.RESOLVE_BENEATH | _sys_files.RESOLVE_NO_MAGICLINKS
 _EXACTLY = _BENEATH | _sys_files.RESOLVE_NO_SYMLINKS
 _MOST_HOPS = 8
+_OWN_DESCRIPTORS = (b"/proc/self/fd/", b"/proc/thread-self/fd/")
 _O_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 _KEEP_FLAGS = ~(os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -100,6 +101,9 @@ class NotifyFiles:
             shape.kind is Kind.STATUS and path.startswith(self._static_below) and b".." not in path
         ):
             call.let_run()
+            return
+        elif shape.kind is Kind.READ_LINK and path.startswith(_OWN_DESCRIPTORS):
+            self._own_link(call, shape, path)
             return
         if not path and self._flags(call, shape) & AT_EMPTY_PATH:
             call.let_run()  # An open descriptor: it was opened through a door.
@@ -314,6 +318,17 @@ class NotifyFiles:
             text = os.readlink(b"", dir_fd=descriptor)
         finally:
             os.close(descriptor)
+        size = call.arguments[shape.rest + 1]
+        call.check()
+        _sys_stat.write_memory(call.task, call.arguments[shape.rest], text[:size])
+        call.result(min(len(text), size))
+
+    def _own_link(self, call: Call, shape: PathCall, path: bytes) -> None:
+        """What one of the caller's own descriptors is, as its own /proc would tell."""
+        number = path.rpartition(b"/")[2]
+        if not number.isdigit():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        text = os.readlink(b"/proc/%d/fd/%s" % (call.task, number))
         size = call.arguments[shape.rest + 1]
         call.check()
         _sys_stat.write_memory(call.task, call.arguments[shape.rest], text[:size])

@@ -159,6 +159,10 @@ class Worker:
             raise Raised(*answer["error"])
         return answer["ok"]
 
+    def patience(self, seconds: float) -> None:
+        """How long to wait for an answer."""
+        self._channel.settimeout(seconds)
+
     def run(self, source: str) -> Any:
         """Run code in the worker; see `answer`. `ROOT` stands for the world's folder."""
         try:
