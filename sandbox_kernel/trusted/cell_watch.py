@@ -89,6 +89,8 @@ class CellWatch:
             _log.error("the limits cannot be set: %s", failure)
             worker.kill(f"its limits could not be set: {failure}")
             return
+        if self.spawns:
+            worker.allow_forks(self.monitor.may_fork)
         if restored and not self._supervisor.busy:  # Else the end of the request does it.
             self._take_copy(worker)
 
@@ -268,10 +270,6 @@ class CellWatch:
         """Called when the kernel ends."""
         self.monitor.close()
         self.snapshots.close()
-
-    def remove(self) -> None:
-        """Called when the worker is gone for good."""
-        self.outer_wall.remove()
 
     def status(self) -> dict[str, Any]:
         """Part of the answer to `status`: use and limits. Never raises: a failure is told in it."""

@@ -53,6 +53,9 @@ def run_kernel(connection_file: str, options: LaunchOptions) -> int:
     finally:
         if warden is not None:
             warden.close()
+            from .limits import cgroup
+
+            cgroup.remove_own()
 
 
 def _start_warden(options: LaunchOptions) -> tuple[SessionRights, Warden]:

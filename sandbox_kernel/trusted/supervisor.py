@@ -145,7 +145,6 @@ class Supervisor:
             self.watch.close()
             if self.worker is not None:
                 self.worker.close()
-            self.watch.remove()
             if self.doors is not None:
                 self.doors.close()
             self.channels.close()

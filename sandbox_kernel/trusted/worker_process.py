@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -69,6 +69,9 @@ class Generation(Protocol):
 
     def expect_fork(self, expected: bool) -> None:
         """Let one fork of the worker through, or none any more."""
+
+    def allow_forks(self, may_fork: Callable[[], bool]) -> None:
+        """Cells may start processes as long as `may_fork` says so, asked at each fork."""
 
     def adopt(
         self,
@@ -184,6 +187,10 @@ class WorkerProcess:
     def expect_fork(self, expected: bool) -> None:
         """Let the worker fork once, because it was ordered to, or not any more."""
         self._generation.expect_fork(expected)
+
+    def allow_forks(self, may_fork: Callable[[], bool]) -> None:
+        """Cells may start processes as long as `may_fork` says so, asked at each fork."""
+        self._generation.allow_forks(may_fork)
 
     def hand_over(self) -> Generation:
         """What is left of a worker that is gone, for its dormant copy to go on with."""

@@ -28,10 +28,12 @@ from .syscall_numbers import TABLES
 class Door(Protocol):
     """Answers the system calls that the filter sends to the supervisor.
 
-    `forks` is how many forks the supervisor has ordered and not yet seen.
+    `forks` is how many forks the supervisor has ordered and not yet seen; `may_fork` says whether
+    a cell may start one more process now, and is None where cells may start none.
     """
 
     forks: int
+    may_fork: Callable[[], bool] | None
 
     def serve(self) -> bool:
         """Answer what waits now, without blocking. False: the listener is dead for good."""
@@ -98,7 +100,7 @@ _AT_FLAGS = {"newfstatat": 3, "statx": 2, "faccessat2": 3}
 
 
 class Broker:
-    """The minimal door. `forks` is how many forks the supervisor has ordered and not yet seen."""
+    """The minimal door; `forks` and `may_fork` as in `Door`."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -108,6 +110,7 @@ class Broker:
         self._readable = (*listener.trees, listener.scratch, *_DEVICES)
         self._known = _ancestors((*self._readable, *listener.listed, listener.working_directory))
         self.forks = 0
+        self.may_fork: Callable[[], bool] | None = None
 
     def serve(self) -> bool:
         """See `Door.serve`."""
@@ -138,10 +141,12 @@ class Broker:
     def _decide(self, name: str, call: notify.Notification) -> int | None:
         """None: let it run. 0: it was answered. Else the errno."""
         if name in ("clone", "fork", "vfork"):
-            if self.forks <= 0:
+            if self.forks > 0:
+                self.forks -= 1
+                return None
+            if self.may_fork is None:
                 return errno.EPERM
-            self.forks -= 1
-            return None
+            return None if self.may_fork() else errno.EAGAIN
         if name in ("kill", "tgkill", "tkill"):
             own = name != "tkill" and call.arguments[0] == self._listener.worker_pid
             return None if own else errno.EPERM

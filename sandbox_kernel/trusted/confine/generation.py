@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,11 @@ class Generation:
         """Let one fork of the worker through, because the supervisor ordered it, or none."""
         if self.door is not None:
             self.door.forks = 1 if expected else 0
+
+    def allow_forks(self, may_fork: Callable[[], bool]) -> None:
+        """Cells may start processes as long as `may_fork` says so, asked at each fork."""
+        if self.door is not None:
+            self.door.may_fork = may_fork
 
     def adopt(
         self,

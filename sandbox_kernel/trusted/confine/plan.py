@@ -249,8 +249,8 @@ def seccomp_rules(
     put(table.ABSENT, refuse(errno.ENOSYS))
     if spawn:
         put(table.SPAWN, ALLOW)
-        put(table.FORK, ALLOW)
-    fork = ALLOW if spawn else ask or refuse(errno.EPERM)
+        put(table.FORK, ask or ALLOW)
+    fork = ask or (ALLOW if spawn else refuse(errno.EPERM))
     rules["clone"] = _clone(fork)
     rules["ioctl"] = _one_of(1, table.IOCTLS.values(), errno.ENOTTY)
     rules["fcntl"] = _one_of(1, table.FCNTLS.values(), errno.EPERM)

@@ -7,11 +7,11 @@ a moment, which saves a turn of the loop for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import errno
 import os
 import select
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from ..confine import _sys_notify as raw

@@ -2,8 +2,8 @@
 
 Version 2 where a group is delegated to us (cgroups(7)), version 1 where root may. It holds what the
 inner walls do not: every kind of memory at once, by killing, and the number of tasks for root,
-which `RLIMIT_NPROC` never binds. It is a second wall: where there is none, `status` says so and why, and
-the inner walls and the monitor hold the limits by themselves.
+which `RLIMIT_NPROC` never binds. It is a second wall: where there is none, `status` says so and
+why, and the inner walls and the monitor hold the limits by themselves.
 """
 
 from __future__ import annotations
@@ -128,16 +128,20 @@ class OuterWall:
                     value = "max"
                 _write(folder / _FILES[place.version][controller], value)
 
-    def remove(self) -> None:
-        """Remove the groups, once those in them have ended.
 
-        That takes some milliseconds after the kill; what takes longer the next kernel removes.
-        """
-        end = time.monotonic() + _EMPTY_WITHIN
-        for _, folder in self._made:
-            while _is_busy(folder) and time.monotonic() < end:
-                time.sleep(0.001)
-        self._made.clear()
+def remove_own() -> None:
+    """Remove the groups of this process, once those in them have ended.
+
+    That takes some milliseconds after the kill; what takes longer the next kernel removes.
+    """
+    end = time.monotonic() + _EMPTY_WITHIN
+    try:
+        found = places(_read("/proc/self/cgroup"), _read("/proc/self/mountinfo"))
+    except OSError:
+        return  # Then there were none to make groups in either.
+    for place in found:
+        while _is_busy(place.folder / f"{_PREFIX}{os.getpid()}") and time.monotonic() < end:
+            time.sleep(0.001)
 
 
 def _make(place: Place) -> Path:

@@ -100,6 +100,7 @@ class Monitor:
         self._looked_before = 0.0
         self.peak_memory = 0
         self._cell_peak = 0
+        self._refused: set[str] = set()
         #: Names of limits that were reached in this session, with how often.
         self.counts: dict[str, int] = {}
 
@@ -148,6 +149,7 @@ class Monitor:
         if self.tree is None:
             return
         self._last, self._cell_peak = None, 0
+        self._refused.clear()
         self._published = self._now()
         try:
             if narrowed is not None and dict(narrowed) != self._limits:
@@ -183,6 +185,20 @@ class Monitor:
             if kind.total:
                 amount = max(used(kind, last, self._begin), 0.0)
                 self._spent[kind.name] = self._spent.get(kind.name, 0.0) + amount
+
+    def may_fork(self) -> bool:
+        """Called at each fork of a cell: is there room for one more process?"""
+        limit = self._limits.get("processes")
+        if self.tree is None or limit is None:
+            return self.tree is not None
+        try:
+            allowed = self.tree.count_children() < limit.value
+        except MonitorFailed as failure:
+            _log.error("a fork was refused: %s", failure)
+            return False
+        if not allowed:
+            self._refused.add("processes")
+        return allowed
 
     def waits_for_person(self, waits: bool) -> None:
         """The cell has asked a person something, or has the answer: its clock stands meanwhile."""
@@ -220,7 +236,7 @@ class Monitor:
             limit = self._limits.get(kind.name)
             if limit is not None and kind.symptom(name, text):
                 share = kind.measure(last) / max(limit.value, 1)
-                if kind.sure or share >= _NEARLY_ALL:
+                if kind.sure or share >= _NEARLY_ALL or kind.name in self._refused:
                     found.append((share, kind, limit))
         if not found:
             return None

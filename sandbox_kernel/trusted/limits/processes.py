@@ -22,7 +22,8 @@ PROCESSES = LimitKind(
     unit=Count,
     total=False,
     reaction=Reaction.INTERRUPT,
-    wall="RLIMIT_NPROC in the worker's own user namespace, together with the threads",
+    wall="each fork asks the supervisor, which refuses with EAGAIN; where it cannot listen,"
+    " RLIMIT_NPROC in the worker's own user namespace, together with the threads",
     measured="parents in /proc/PID/stat, from the worker's init downwards",
     measure=measure,
     symptom=symptom,

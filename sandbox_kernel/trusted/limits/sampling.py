@@ -140,21 +140,31 @@ def alone(pid: int) -> int:
 
 
 def below(roots: Iterable[int]) -> list[Process]:
-    """All living processes below `roots`, which are not among them."""
+    """All living processes below `roots`, which are not among them. Raises `MonitorFailed`."""
     family = set(roots)
-    unknown: dict[int, list[Process]] = {}
+    children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal() and int(name) not in family:
-            process = read_process(int(name))
-            if process is not None:
-                unknown.setdefault(process.parent, []).append(process)
+            children.setdefault(_parent(name), []).append(int(name))
     found: list[Process] = []
     pending = list(family)
     while pending:
-        for process in unknown.get(pending.pop(), ()):
-            found.append(process)
-            pending.append(process.pid)
+        for pid in children.get(pending.pop(), ()):
+            pending.append(pid)
+            process = read_process(pid)
+            if process is not None:
+                found.append(process)
     return found
+
+
+def _parent(name: str) -> int:
+    """The parent of process `name`; 0 for one that has just ended."""
+    try:
+        with open(f"/proc/{name}/stat", "rb") as file:
+            stat = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split(None, 2)[1])
 
 
 def end_children(tree: Tree) -> int:
@@ -203,6 +213,10 @@ class Tree:
             return []
         roots = [self.worker] if self.root is None else [self.worker, self.root]
         return [p for p in below(roots) if p.pid not in (self.worker, self.copy)]
+
+    def count_children(self) -> int:
+        """Their number, without a copy that is not known yet. Raises `MonitorFailed`."""
+        return max(len(self.children()) - self.awaited, 0)
 
     def sample(
         self,
