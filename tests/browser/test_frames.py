@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +125,42 @@ def test_the_same_script_outside_a_frame_reaches_the_listener(
     assert name in listener.paths
 
 
+PEERS = (
+    "const p = new RTCPeerConnection({{iceServers: [{{urls: 'stun:127.0.0.1:{port}'}}]}});"
+    "p.createDataChannel('x'); p.createOffer().then(offer => p.setLocalDescription(offer))"
+)
+NESTED = {
+    "direct": "<script>{code}</script>",
+    "written": '<iframe srcdoc="<script>{code}</script>"></iframe>',
+    "made": "<script>const f = document.createElement('iframe'); f.srcdoc = `<script>{code}"
+    "<\\/script>`; document.body.append(f)</script>",
+    "in-shadow": "<p id=h></p><script>const f = document.createElement('iframe'); f.srcdoc ="
+    " `<script>{code}<\\/script>`; h.attachShadow({{mode: 'closed'}}).append(f)</script>",
+    "from-blank": "<iframe id=f></iframe><script>window.RTCPeerConnection ="
+    " f.contentWindow.RTCPeerConnection; {code}</script>",
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_frame_makes_no_peer_connection(page: Any, name: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        udp.setblocking(False)
+        code = PEERS.format(port=udp.getsockname()[1])
+        document = NESTED[name].format(code=code)
+        page.set_content(f"<body>{framed(document)}")
+        page.wait_for_timeout(1_500)
+        with pytest.raises(BlockingIOError):
+            udp.recv(2_000)
+        page.set_content(f"<body>{document}")  # the control: the same, unframed
+        for _ in range(100):
+            page.wait_for_timeout(50)
+            with contextlib.suppress(BlockingIOError):
+                assert udp.recv(2_000)
+                return
+        pytest.fail("the control made no contact")
+
+
 LIBRARIES = {
     "plotly": (
         "import plotly.graph_objects as go\n"
@@ -174,7 +212,7 @@ def test_libraries_draw_in_frames_in_a_real_front_end(
         for number, (name, (_, drawn)) in enumerate(LIBRARIES.items()):
             outer = notebook.outputs(number).frame_locator("iframe").first
             inner = outer.frame_locator("iframe")
-            inner.locator(drawn).first.wait_for(state="attached", timeout=20_000)
+            inner.locator(drawn).first.wait_for(state="attached", timeout=45_000)
             assert inner.locator(drawn).count() > 0, name
         notebook.outputs(len(cells)).locator("iframe").first.wait_for(state="attached")
         page.wait_for_timeout(1_000)
