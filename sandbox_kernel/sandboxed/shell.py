@@ -15,14 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ipykernel.ipkernel import IPythonKernel
-from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
 from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
 from .bridge import Link
 from .interrupts import Interrupts
+from .ipykernel_parts import IPythonKernel, ZMQInteractiveShell
 from .session import IOPUB, STDIN, LinkSession
 
 #: A traceback of more frames is shown by its first and last `_FRAMES_KEPT` ones.
