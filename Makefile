@@ -9,7 +9,7 @@ JOBS ?= 2
 PYTEST := $(PY) -m pytest -n $(JOBS) -q
 
 .PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
-        test-browser test-all chromium clean
+        test-browser test-all soak chromium clean
 
 help:
 	@echo "make tour          run the tour notebook in the sandboxed kernel, print what each cell gave"
@@ -17,7 +17,8 @@ help:
 	@echo "make test          what every change must pass"
 	@echo "make test-escape   attacks on a live kernel, each with its control"
 	@echo "make test-browser  JupyterLab and Notebook 7 in a real Chromium"
-	@echo "make test-all      all of these"
+	@echo "make soak          2,000 cells, one in five of which is killed; nothing may be left behind"
+	@echo "make test-all      all of these but the soak"
 
 $(VENV)/.installed: pyproject.toml tools/venv tools/pythons
 	tools/venv $(VENV) dev
@@ -41,8 +42,8 @@ lint: venv
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-MAIN_TESTS = $(wildcard tests/architecture tests/unit tests/conformance tests/features)
-ANY_USER_TESTS = $(wildcard tests/conformance)
+MAIN_TESTS = $(wildcard tests/architecture tests/unit tests/conformance tests/features tests/soak)
+ANY_USER_TESTS = $(wildcard tests/conformance tests/soak)
 ANY_PYTHON_TESTS = $(wildcard tests/unit tests/conformance)
 
 test-main: venv
@@ -75,6 +76,10 @@ test-browser: venv chromium
 
 chromium:
 	tools/chromium
+
+# Two thousand cells, one in five of which is killed; `make test` runs a hundred.
+soak: venv
+	$(PY) -m tests.soak --cells $(or $(CELLS),2000)
 
 test-all: test test-escape test-browser
 

@@ -288,6 +288,7 @@ class CellWatch:
             "protected": snapshots.protected,
             "unprotected_because": snapshots.why,
             "copies_made": snapshots.made,
+            "copy_seconds": snapshots.seconds,
             "copies_woken": snapshots.woken,
             "reached": dict(self.monitor.counts),
         }

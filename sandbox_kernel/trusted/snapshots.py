@@ -140,6 +140,8 @@ class Snapshots:
         #: How many copies were made, and how many took over.
         self.made = 0
         self.woken = 0
+        #: Seconds for which the worker stood still for the last one.
+        self.seconds = 0.0
 
     def order(self, worker: WorkerProcess, memory: float, allowed: float) -> bool:
         """A request is over: have a copy made if that is worth it. True when it was ordered.
@@ -175,6 +177,7 @@ class Snapshots:
             self._state(False, message.obstacle[:300])
             return
         copy.taken, copy.seconds = True, message.seconds
+        self.seconds = message.seconds
         if copy.gone:
             self._end(copy)
         self._settled(copy)
