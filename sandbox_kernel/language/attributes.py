@@ -18,6 +18,7 @@ from .names import (
     CLASS_WALK,
     DEFINABLE,
     FRAME_NAMES,
+    MACHINERY_OF,
     RAW_MEMORY_NAMES,
     Access,
     access,
@@ -45,7 +46,7 @@ _OWN_FUNCTION = _FUNCTION_LABELS | {
 _READABLE_ANYWHERE = frozenset(
     """__file__ __objclass__ __signature__ __text_signature__ __static_attributes__
     __test__ __dir__ __weakref__ __package__ __origin__ __firstlineno__ __func__ __wrapped__
-    __unpacked__ __forward_arg__ __mro_entries__ __setstate__ __getnewargs__
+    __unpacked__ __forward_arg__ __mro_entries__
     __thisclass__ __getformat__ __itemsize__ __basicsize__ __excepthook__""".split()
 )
 _SETTABLE_SPECIAL = frozenset(
@@ -199,6 +200,8 @@ class AttributeGuards:
             if issubclass(cls, AttributeError):
                 self._refuse(thing, name, "it may hold what the attribute was refused of")
             return self.vet(getattr(thing, name, *default), name)
+        if name in MACHINERY_OF:
+            return self._machinery(thing, name, *default)
         if name in RAW_MEMORY_NAMES:
             if self._own.owns(thing):
                 return self.vet(getattr(thing, name, *default), name)
@@ -246,6 +249,16 @@ class AttributeGuards:
                 return found
             self._refuse(thing, name, "it hands out the constructors of trusted code")
         return _NOTHING
+
+    def _machinery(self, thing: Any, name: str, *default: Any) -> Any:
+        package = MACHINERY_OF[name]
+        cls = thing if issubclass(type(thing), type) else type(thing)
+        made_in = {str(c.__module__).partition(".")[0] for c in mro_of(cls)}
+        value = self.vet(getattr(thing, name, *default), name)
+        held = str(type(value).__module__).partition(".")[0]
+        if (package in made_in and not self._own.owns(thing)) or held == package == "ipykernel":
+            self._refuse(thing, name, "it is machinery of the library")
+        return value
 
     def _without_type(self, value: Any) -> Any:
         if type(value) is tuple:

@@ -110,6 +110,7 @@ class Facades:
         made = self._made.get(name)
         if made is None:
             made = Facade(name)
+            _names(made).update(self._replacements.get(name, {}))
             self._made[name] = made
             self._own.adopt_module(made, own=False)
         return made

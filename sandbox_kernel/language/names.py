@@ -14,6 +14,7 @@ __all__ = [
     "CLASS_WALK",
     "DEFINABLE",
     "GUARDED_NAMES",
+    "MACHINERY_OF",
     "PLAIN_SPECIAL",
     "RESERVED",
     "SEMI_PUBLIC",
@@ -83,15 +84,34 @@ _FRAMES_AND_CODE = (frozenset(INSPECT_ATTRIBUTES) - {"tb_next"}) | frozenset(
 _FORMATTING = frozenset("format format_map vformat get_field get_value".split())
 _RAW_MEMORY = frozenset(
     """from_address from_buffer from_buffer_copy from_param ctypes as_strided data_as
-    byte_bounds""".split()
+    byte_bounds cffi capsule LowLevelCallable""".split()
 )
 _REGISTRIES = frozenset(
     """load_module exec_module get_loader find_spec get_referrers get_referents get_objects
     gettotalrefcount""".split()
 )
-_OTHER = frozenset({"obj", "mro", "origin_module"})
+_OTHER = frozenset({"obj", "mro"})
+_MACHINERY_OF = {
+    "env": "pandas",
+    "loader": "pandas",
+    "template_html": "pandas",
+    "template_html_table": "pandas",
+    "template_html_style": "pandas",
+    "template_latex": "pandas",
+    "template_string": "pandas",
+    "environment": "jinja2",
+    "kernel": "ipykernel",
+    "globs": "doctest",
+    "module": "unittest",
+}
 
-GUARDED_NAMES = _FRAMES_AND_CODE | _FORMATTING | _RAW_MEMORY | _REGISTRIES | _OTHER
+MACHINERY_OF = _MACHINERY_OF
+"""Public names that hold machinery on the objects of one package: template engines, the kernel,
+namespaces of modules. On other objects they are ordinary."""
+
+GUARDED_NAMES = (
+    _FRAMES_AND_CODE | _FORMATTING | _RAW_MEMORY | _REGISTRIES | _OTHER | frozenset(_MACHINERY_OF)
+)
 """Public-looking names that reach frames, code, raw memory or template evaluation."""
 
 FRAME_NAMES = _FRAMES_AND_CODE

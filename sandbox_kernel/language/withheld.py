@@ -45,8 +45,8 @@ WITHHELD: dict[str, Withheld] = {
         implementation int_info intern is_finalizing maxsize maxunicode path platform prefix
         base_prefix exec_prefix ps1 ps2 set_int_max_str_digits get_int_max_str_digits
         setrecursionlimit stderr stdin stdout thread_info version version_info warnoptions
-        orig_argv stdlib_module_names builtin_module_names api_version activate_stack_trampoline
-        displayhook audit""",
+        orig_argv stdlib_module_names builtin_module_names api_version
+        """,
         "it reaches the interpreter: modules, frames, tracing, hooks",
     ),
     "inspect": _only(
@@ -119,7 +119,7 @@ WITHHELD: dict[str, Withheld] = {
     "numpy.lib.stride_tricks": _only(
         "sliding_window_view broadcast_to broadcast_arrays broadcast_shapes", _MEMORY
     ),
-    "numpy.lib.npyio": _only("NpzFile", _RUNS),
+    "numpy.lib.npyio": _only("NpzFile DataSource", _RUNS),
     "numpy.ctypeslib": _only("", _MEMORY),
     "numpy.f2py": _only("", _SPAWNS),
     "numpy.core": _only("", _MEMORY),
@@ -127,7 +127,7 @@ WITHHELD: dict[str, Withheld] = {
     "pandas": _less("io core compat util pandas", "its inner modules hold the system's modules"),
     "pandas.io": _only("json", "its inner modules hold the system's modules"),
     "pandas.core": _only("", "its inner modules hold the system's modules"),
-    "scipy.LowLevelCallable": _only("", _MEMORY),
+    "scipy": _less("LowLevelCallable", _MEMORY),
     "matplotlib": _less("testing", _PATCH),
     "matplotlib.testing": _only("", _PATCH),
     "sympy": _less("test doctest external testing", _RUNS),
@@ -142,9 +142,13 @@ WITHHELD: dict[str, Withheld] = {
     "cloudpickle": _only("", _RUNS),
     "dill": _only("", _RUNS),
     "cffi": _only("", _MEMORY),
-    "IPython": _only("display version_info __version__ get_ipython", "it is the kernel's own"),
+    "IPython": _only(
+        "core display get_ipython lib version_info __version__", "it is the kernel's own"
+    ),
     "IPython.display": _less("display_functions", "it is the kernel's own"),
     "IPython.core": _only("display getipython", "it is the kernel's own"),
+    "IPython.core.getipython": _only("get_ipython", "it is the kernel's own"),
+    "IPython.lib": _only("display", "it is the kernel's own"),
 }
 ALIASES = {"os.path": "posixpath", "numpy.linalg": "numpy.linalg"}
 """Submodules that live under another name."""

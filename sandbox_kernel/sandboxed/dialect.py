@@ -36,6 +36,8 @@ def install(shell: Any, rules: DialectRules) -> Session | None:
     shell.compile = compiler_class()
     facade = dialect_magics.install(shell, session)
     session.add_builtin("get_ipython", facade)
+    for name in ("IPython", "IPython.core.getipython"):
+        session.deputies.replacements[name] = {"get_ipython": facade}
     _give_display(session)
     dialect_views.install(shell, session)
     prepare_namespace(shell, session)

@@ -36,13 +36,13 @@ class Deputies:
 
     def settle(self) -> None:
         """Prepare the deputies of every module that came in since the last call."""
-        for name, inject in evaluators.INJECTIONS.items():
-            module = sys.modules.get(name)
-            if module is not None and name not in self._injected:
-                self._injected.add(name)
-                inject(self._session, module)
         for name in list(self._makers):
             module = sys.modules.get(name)
             if module is not None:
                 maker = self._makers.pop(name)
                 self.replacements[name] = maker(self._session, module)
+        for name, inject in evaluators.INJECTIONS.items():
+            module = sys.modules.get(name)
+            if module is not None and name not in self._injected:
+                self._injected.add(name)
+                inject(self._session, module)

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..namespaces import GlobalsView, space_of
+from ..namespaces import GlobalsView, space_of, visible
 from ..refusal import RefusedValue
 
 if TYPE_CHECKING:
@@ -61,8 +61,100 @@ def _vetted_type(session: Session, found: Any) -> Any:
     raise RefusedValue("an annotation must name a type")
 
 
+class _Instead:
+    """A module as a deputy sees it, with some names exchanged."""
+
+    def __init__(self, module: Any, **names: Any) -> None:
+        self.__dict__.update(names)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
 def _doctest(session: Session, module: types.ModuleType) -> None:
+    """doctest: examples run in the cell's names, never in those of a trusted module."""
+
+    def getmodule(thing: Any, *_: Any) -> Any:
+        return sys.modules.get("__main__") if session.ownership.owns(thing) else None
+
     _text_runner(session, module)
+    module.__dict__["inspect"] = _Instead(module.__dict__["inspect"], getmodule=getmodule)
+
+
+def _networkx(session: Session, module: types.ModuleType) -> None:
+    """networkx: the text of a wrapper, which names its function's parameters."""
+
+    def run(code: types.CodeType, globals: dict[str, Any], locals: Any = None) -> None:
+        session.evaluation.run(code, "exec", globals, locals)
+
+    def compile_text(source: Any, filename: str, mode: str, *_: Any, **__: Any) -> Any:
+        return session.evaluation.code(source, filename, mode)
+
+    module.__dict__["compile"] = compile_text
+    module.__dict__["exec"] = run
+
+
+def _patsy(session: Session, module: types.ModuleType) -> None:
+    """patsy: the Python in a formula, in the names of the calling cell."""
+
+    def compile_text(source: Any, filename: str, mode: str, flags: int = 0, *_: Any) -> Any:
+        return session.evaluation.code(source, filename, mode, flags)
+
+    def evaluate(code: Any, globals: Any = None, locals: Any = None) -> Any:
+        space = {**(globals or {}), "__builtins__": session.frame_builtins}
+        return session.attributes.vet(eval(code, space, locals), "formula")
+
+    module.__dict__["compile"] = compile_text
+    module.__dict__["eval"] = evaluate
+    frames = _Instead(module.__dict__["inspect"], currentframe=lambda: _cell_frame(session))
+    module.__dict__["inspect"] = frames
+
+
+def _cell_frame(session: Session) -> Any:
+    """Names of the nearest calling cell, in the shape of a frame."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and not session.ownership.owns_globals(frame.f_globals):
+        frame = frame.f_back
+    view = types.SimpleNamespace(f_globals={}, f_locals={}, f_code=None)
+    if frame is not None:
+        view.f_globals = GlobalsView(frame.f_globals)
+        top = frame.f_locals is frame.f_globals
+        view.f_locals = view.f_globals if top else visible(dict(frame.f_locals))
+        view.f_code = types.SimpleNamespace(co_flags=frame.f_code.co_flags)
+    view.f_back = view
+    return view
+
+
+def _jinja(session: Session, module: types.ModuleType) -> None:
+    """jinja2: attributes of the objects that a template is given."""
+
+    def read(thing: Any, name: Any, *default: Any) -> Any:
+        if str(type(thing).__module__).startswith("jinja2"):
+            return getattr(thing, name, *default)
+        return session.attributes.getattr(thing, name, *default)
+
+    module.__dict__["getattr"] = read
+
+
+def _numpy_pickles(session: Session, module: types.ModuleType) -> None:
+    """numpy: object arrays in files, which are pickles."""
+    safe = session.deputies.replacements.get("pickle", {})
+    module.__dict__["pickle"] = _Instead(module.__dict__["pickle"], **safe)
+
+
+def _unittest_loader(session: Session, module: Any) -> None:
+    """unittest: tests by name, and files of tests."""
+
+    def discover(*_: Any, **__: Any) -> Any:
+        raise RefusedValue(
+            "discover() is refused: it runs files outside the dialect; import the file beside the "
+            "notebook and load its tests with loadTestsFromModule"
+        )
+
+    module.__dict__["__import__"] = session.builtins["__import__"]
+    with session.world.thawed(module.TestLoader):
+        module.TestLoader.discover = discover
 
 
 def _text_runner(session: Session, module: types.ModuleType) -> None:
@@ -97,17 +189,7 @@ def _pandas_scope(session: Session, module: types.ModuleType) -> None:
     class _CellFrames:
         @staticmethod
         def _getframe(depth: int = 0) -> Any:
-            frame: types.FrameType | None = sys._getframe(1)
-            while frame is not None:
-                if session.ownership.owns_globals(frame.f_globals):
-                    return types.SimpleNamespace(
-                        f_globals=GlobalsView(frame.f_globals),
-                        f_locals=frame.f_locals
-                        if frame.f_locals is not frame.f_globals
-                        else GlobalsView(frame.f_globals),
-                    )
-                frame = frame.f_back
-            return types.SimpleNamespace(f_globals={}, f_locals={})
+            return _cell_frame(session)
 
     module.__dict__["sys"] = _CellFrames
 
@@ -186,6 +268,14 @@ INJECTIONS: dict[str, _Injection] = {
     "pandas.core.apply": _pandas_attribute,
     "pandas.core.groupby.groupby": _pandas_attribute,
     "pandas.core.groupby.generic": _pandas_attribute,
+    "jinja2.environment": _jinja,
+    "jinja2.filters": _jinja,
+    "networkx.utils.decorators": _networkx,
+    "numpy.lib._format_impl": _numpy_pickles,
+    "numpy.lib._npyio_impl": _numpy_pickles,
+    "pandas.io.pickle": _numpy_pickles,
+    "patsy.eval": _patsy,
+    "unittest.loader": _unittest_loader,
     "sympy.parsing.sympy_parser": _sympy_parser,
     "sympy.utilities.lambdify": _sympy_lambdify,
 }

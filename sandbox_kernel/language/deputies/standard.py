@@ -7,6 +7,7 @@ module's facade has instead of the real ones.
 from __future__ import annotations
 
 import functools
+import io
 import sys
 import types
 from collections.abc import Callable
@@ -223,8 +224,10 @@ def _types(session: Session, module: Any) -> _Names:
 
 
 def _timeit(session: Session, module: Any) -> _Names:
-    class Timer(module.Timer):  # type: ignore[misc]
+    class Timer:
         """Time a statement, which is compiled in the dialect."""
+
+        __slots__ = ("_real",)
 
         def __init__(
             self,
@@ -236,26 +239,37 @@ def _timeit(session: Session, module: Any) -> _Names:
             if globals is None:
                 globals = GlobalsView(_cell_globals(session))
             space = space_of(globals) if type(globals) is GlobalsView else dict(globals)
-            session.adopt_namespace(space)
-            self.timer = timer
             local: dict[str, Any] = {}
             lines = []
             for label, text in (("_setup", setup), ("_stmt", stmt)):
                 if isinstance(text, str):
-                    lines.append(text)
+                    lines.append(plain_text(text))
                 else:
                     local[label] = text
                     lines.append(f"{label}()")
-            reindent = module.reindent
             source = module.template.format(
-                setup=reindent(lines[0], 4),
-                stmt=reindent(lines[1], 8),
+                setup=module.reindent(lines[0], 4),
+                stmt=module.reindent(lines[1], 8),
                 init="".join(f", {k}={k}" for k in local),
             )
-            self.src = source
             code = session.evaluation.code(source, "<timeit-src>", "exec")
             session.evaluation.run(code, "exec", space, local)
-            self.inner = local["inner"]
+            self._real = module.Timer(timer=timer)
+            self._real.src = source
+            self._real.inner = local["inner"]
+
+        def timeit(self, number: int = module.default_number) -> float:
+            """Seconds that ``number`` executions take."""
+            return float(self._real.timeit(number))
+
+        def repeat(self, repeat: int = 5, number: int = module.default_number) -> list[float]:
+            """Call `timeit` several times."""
+            return list(self._real.repeat(repeat, number))
+
+        def autorange(self, callback: Any = None) -> tuple[int, float]:
+            """Number of loops, and seconds, so that at least 0.2 s are taken."""
+            found: tuple[int, float] = self._real.autorange(callback)
+            return found
 
     def timeit(
         stmt: Any = "pass",
@@ -265,7 +279,7 @@ def _timeit(session: Session, module: Any) -> _Names:
         globals: Any = None,
     ) -> float:
         """Seconds that ``number`` executions of the statement take."""
-        return float(Timer(stmt, setup, timer, globals).timeit(number))
+        return Timer(stmt, setup, timer, globals).timeit(number)
 
     def repeat(
         stmt: Any = "pass",
@@ -369,25 +383,53 @@ def _interrupt(*_: Any) -> None:
 
 
 def _pickle(session: Session, module: Any) -> _Names:
-    class Unpickler(module.Unpickler):  # type: ignore[misc]
-        """Reads pickles; names are looked up as a cell would import them."""
+    class Reader(module.Unpickler):  # type: ignore[misc]
+        """The real reader; no cell is handed it."""
+
+        face: Any = None
 
         def find_class(self, module_name: Any, name: Any) -> Any:
+            return self.face.find_class(module_name, name)
+
+        def persistent_load(self, pid: Any) -> Any:
+            return self.face.persistent_load(pid)
+
+    class Unpickler:
+        """Reads pickles; names are looked up as a cell would import them."""
+
+        def __init__(self, file: Any, /, **options: Any) -> None:
+            self._options = (file, options)
+
+        def load(self) -> Any:
+            """Read one object."""
+            file, options = self._options
+            reader = Reader(file, **options)
+            reader.face = self
+            return reader.load()
+
+        def persistent_load(self, pid: Any) -> Any:
+            """Called for persistent ids; a derived class may define it."""
+            raise module.UnpicklingError("A load persistent id instruction was encountered")
+
+        def find_class(self, module_name: Any, name: Any) -> Any:
+            """The object of that name, as a cell would import it."""
+            module_name = plain_text(module_name)
             target: Any
             if module_name == "__main__":
                 target = types.SimpleNamespace(**_cell_globals(session))
             elif module_name in ("copyreg", "builtins"):
                 target = types.SimpleNamespace(**_pickled_names(session, module_name))
             else:
-                target = session.imports.import_module(plain_text(module_name), True)
+                target = session.imports.import_module(module_name, True)
             for part in plain_text(name).split("."):
-                target = session.attributes.getattr(target, part)
+                known = type(target) is types.SimpleNamespace
+                target = (
+                    getattr(target, part) if known else session.attributes.getattr(target, part)
+                )
             return target
 
     def loads(data: Any, /, **options: Any) -> Any:
         """Read a pickle from bytes."""
-        import io
-
         return Unpickler(io.BytesIO(data), **options).load()
 
     def load(file: Any, **options: Any) -> Any:
@@ -395,6 +437,37 @@ def _pickle(session: Session, module: Any) -> _Names:
         return Unpickler(file, **options).load()
 
     return {"Unpickler": Unpickler, "loads": loads, "load": load}
+
+
+def _unittest(session: Session, module: Any) -> _Names:
+    def main(
+        module: Any = "__main__",
+        defaultTest: Any = None,
+        argv: Any = None,
+        testRunner: Any = None,
+        exit: bool = True,
+        verbosity: int = 1,
+        **options: Any,
+    ) -> Any:
+        """Run the tests that the cells have defined."""
+        space = _cell_globals(session)
+        loader = real.defaultTestLoader
+        cases = [
+            c
+            for c in list(space.values())
+            if isinstance(c, type)
+            and issubclass(c, real.TestCase)
+            and session.ownership.owns_class(c)
+        ]
+        suite = real.TestSuite(loader.loadTestsFromTestCase(c) for c in cases)
+        runner = testRunner or real.TextTestRunner(verbosity=verbosity)
+        result = runner.run(suite)
+        if exit:
+            raise SystemExit(not result.wasSuccessful())
+        return types.SimpleNamespace(result=result)
+
+    real = module
+    return {"main": main, "TestProgram": main}
 
 
 def _pickled_names(session: Session, module: str) -> dict[str, Any]:
@@ -442,6 +515,7 @@ REPLACEMENTS: dict[str, Callable[[Session, Any], _Names]] = {
     "os": _os,
     "signal": _signal,
     "pickle": _pickle,
+    "unittest": _unittest,
     "importlib": _importlib,
     "builtins": _builtins,
     "sys": _sys,
