@@ -92,7 +92,10 @@ class CellWatch:
         if self.spawns:
             worker.allow_forks(self.monitor.may_fork)
         if restored and not self._supervisor.busy:  # Else the end of the request does it.
-            self._take_copy(worker)
+            try:
+                self._take_copy(worker, self.monitor.look())
+            except MonitorFailed as failure:
+                self.snapshots.discard(f"the monitor failed: {failure}")
 
     def follow(self, rights: Rights) -> None:
         """Called when other rights hold: at the start, and after each change.
@@ -152,14 +155,15 @@ class CellWatch:
 
     def end(self, request_type: str) -> None:
         """Called when a request is over, however it ended."""
-        self.monitor.end_cell()
+        sample = self.monitor.end_cell()
         worker = self._supervisor.worker
-        if worker is not None and not worker.gone and request_type in _CHANGES_VARIABLES:
-            self._take_copy(worker)
+        if worker is None or worker.gone or request_type not in _CHANGES_VARIABLES:
+            return
+        if sample is not None:
+            self._take_copy(worker, sample)
 
-    def _take_copy(self, worker: WorkerProcess) -> None:
+    def _take_copy(self, worker: WorkerProcess, sample: Sample) -> None:
         try:
-            sample = self.monitor.look()
             self.snapshots.request_over(sample)
         except MonitorFailed as failure:
             _log.error("no copy of the worker: %s", failure)

@@ -164,12 +164,14 @@ class Monitor:
         assert self._begin is not None
         return next_look(self._begin, self._begin, self._limits, PERIOD)
 
-    def end_cell(self) -> None:
-        """The request is over."""
+    def end_cell(self) -> Sample | None:
+        """The request is over; what the worker uses now, when it could be measured."""
         self._stop_timer()
+        last = None
         if self._begin is not None and self.tree is not None:
             try:
-                self._add_up(self._look())
+                last = self._last = self._look()
+                self._add_up(last)
             except MonitorFailed as failure:
                 _log.error("at the end of a cell: %s", failure)
                 self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
@@ -178,6 +180,7 @@ class Monitor:
         if self._limits != self._standing:
             self._set(self._standing)
         self._idle()
+        return last
 
     def _add_up(self, last: Sample) -> None:
         assert self._begin is not None
