@@ -44,8 +44,11 @@ SHOWN: dict[str, str] = {
     "w.VBox([w.IntSlider(value=3, description='n'), w.Dropdown(options=['a', 'b']), "
     "w.HBox([w.Button(description='Go', button_style='success', icon='check'), "
     "w.Checkbox(description='on', value=True)]), w.HTML('<b>bold</b> <i>text</i>')])",
-    "vega-lite": "import altair as alt\n" + _TABLE + "alt.renderers.enable('mimetype')\n"
-    "alt.Chart(table).mark_bar().encode(x='a:O', y='b:Q').properties(height=120, width=200)",
+    "vega-lite": "from IPython.display import display\n"
+    "display({'application/vnd.vegalite.v5+json': {'width': 200, 'height': 120, 'mark': 'bar', "
+    "'data': {'values': [{'a': 'x', 'b': 1}, {'a': 'y', 'b': 3}]}, 'encoding': {"
+    "'x': {'field': 'a', 'type': 'nominal'}, 'y': {'field': 'b', 'type': 'quantitative'}}}}, "
+    "raw=True)",
     "media": "from IPython.display import Audio, Image, display\nimport base64\n"
     f"display(Audio([{_WAVE} for t in range(2000)], rate=8000))\n"
     "display(Image(base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk"
@@ -53,8 +56,9 @@ SHOWN: dict[str, str] = {
     "json": "from IPython.display import JSON, GeoJSON, display\n"
     "display(JSON({'a': [1, {'b': None}]}, expanded=True))\n"
     "display(GeoJSON({'type': 'Point', 'coordinates': [1, 2]}))",
-    "sklearn": "from sklearn.linear_model import Ridge\nfrom sklearn.pipeline import make_pipeline\n"
-    "from sklearn.preprocessing import StandardScaler\nmake_pipeline(StandardScaler(), Ridge())",
+    "sklearn": "from sklearn.linear_model import Ridge\nfrom sklearn.pipeline import "
+    "make_pipeline\nfrom sklearn.preprocessing import StandardScaler\n"
+    "make_pipeline(StandardScaler(), Ridge())",
     "traceback": "def f(x):\n    return 1 / x\nf(0)",
     "withheld": "from IPython.display import HTML\n"
     "HTML('<p>A paragraph.</p><script>document.title = \"changed\"</script>')",

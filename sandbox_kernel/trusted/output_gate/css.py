@@ -25,6 +25,7 @@ _FUNCTION = re.compile(r"([A-Za-z0-9_-]*)\(")
 _NEGATIVE = re.compile(r"-\s*[0-9.]")
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _IMPORTANT = re.compile(r"\s*!\s*important\s*\Z", re.IGNORECASE)
+_MARK = re.compile(r"\"[^\"\\<\n]{0,12}\"\Z|'[^'\\<\n]{0,12}'\Z|none\Z")
 _CUSTOM = re.compile(r"--[A-Za-z0-9_-]{1,80}\Z")
 
 MAX_SHEET = 2_000_000
@@ -135,6 +136,8 @@ def value_is_inert(value: str) -> bool:
 def declaration(name: str, value: str) -> str | None:
     """One declaration in canonical form, or None when it is not allowed."""
     name = name.strip()
+    if name.lower() == "content":
+        return f"content: {value.strip()}" if _MARK.match(value.strip()) else None
     important = _IMPORTANT.search(value)
     bare = _IMPORTANT.sub("", value).strip()
     if not bare or not value_is_inert(bare):
@@ -178,7 +181,7 @@ _PSEUDOS = words(
     "hover focus focus-visible focus-within active visited link checked disabled "
     "enabled empty first-child last-child only-child nth-child nth-last-child "
     "first-of-type last-of-type only-of-type nth-of-type nth-last-of-type not is "
-    "where first-letter first-line marker root"
+    "where before after first-letter first-line marker root"
 )
 
 

@@ -29,28 +29,38 @@ class Withheld:
 
 def sentence(withheld: Withheld, rules: DisplayRules) -> str:
     """The note as one line of text."""
-    text = f"Withheld: {one_line(withheld.what, 200)}"
-    if withheld.why:
-        text += f" ({one_line(withheld.why, 200)})"
-    if withheld.key:
-        now = getattr(rules, withheld.key)
+    return _sentence([withheld], rules)
+
+
+def _sentence(items: list[Withheld], rules: DisplayRules) -> str:
+    """One line for things that the same rule would show."""
+    parts = [
+        one_line(item.what, 200) + (f" ({one_line(item.why, 200)})" if item.why else "")
+        for item in items[:MOST_NAMED]
+    ]
+    if len(items) > MOST_NAMED:
+        parts.append(f"{len(items) - MOST_NAMED} more")
+    text = f"Withheld: {'; '.join(parts)}."
+    key, value = items[0].key, items[0].value
+    if key:
         where = f", {one_line(rules.origin, 200)}" if rules.origin else ""
         text += (
-            f'. The policy has [display] {withheld.key} = "{now}"{where}; it is shown with '
-            f'[display] {withheld.key} = "{withheld.value}", or after a display grant of that '
-            "for this notebook"
+            f' The policy has [display] {key} = "{getattr(rules, key)}"{where}; [display] '
+            f'{key} = "{value}" shows it, as does a display grant of that for this notebook.'
         )
-    return text + "."
+    return text
 
 
 def as_html(items: list[Withheld], rules: DisplayRules) -> str:
-    """The notes as one block of inert HTML; empty for none."""
-    unique = list(dict.fromkeys(sentence(item, rules) for item in items))
-    if not unique:
-        return ""
-    more = "" if len(unique) <= 8 else f"<div>… and {len(unique) - 8} more.</div>"
-    lines = "".join(f"<div>{html.escape(line)}</div>" for line in unique[:8]) + more
-    return f'<div style="{STYLE}" role="note">{lines}</div>'
+    """The notes as one block of inert HTML, a line for each rule; empty for none."""
+    by_rule: dict[tuple[str, str], list[Withheld]] = {}
+    for item in dict.fromkeys(items):
+        by_rule.setdefault((item.key, item.value), []).append(item)
+    lines = "".join(
+        f"<div>{html.escape(_sentence(some, rules))}</div>" for some in by_rule.values()
+    )
+    return f'<div style="{STYLE}" role="note">{lines}</div>' if lines else ""
 
 
+MOST_NAMED = 8
 STYLE = "border-left: 3px solid #b8860b; padding: 2px 8px; font-size: 90%; opacity: 0.85"

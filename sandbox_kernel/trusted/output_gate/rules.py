@@ -123,11 +123,20 @@ MIME_RULES: Mapping[str, MimeRule] = {
     "application/geo+json": MimeRule(
         Handling.GEOJSON, "its viewers build HTML from properties and fetch map tiles"
     ),
-    "application/vnd.vega.v5+json": MimeRule(Handling.VEGA, "a spec can load URLs and link"),
-    "application/vnd.vega.v6+json": MimeRule(Handling.VEGA, "a spec can load URLs and link"),
-    "application/vnd.vegalite.v4+json": MimeRule(Handling.VEGA, "a spec can load URLs and link"),
-    "application/vnd.vegalite.v5+json": MimeRule(Handling.VEGA, "a spec can load URLs and link"),
-    "application/vnd.vegalite.v6+json": MimeRule(Handling.VEGA, "a spec can load URLs and link"),
+    **dict.fromkeys(
+        (
+            "application/vnd.vega.v5+json",
+            "application/vnd.vega.v5.json",
+            "application/vnd.vega.v6+json",
+            "application/vnd.vega.v6.json",
+            "application/vnd.vegalite.v4+json",
+            "application/vnd.vegalite.v5+json",
+            "application/vnd.vegalite.v5.json",
+            "application/vnd.vegalite.v6+json",
+            "application/vnd.vegalite.v6.json",
+        ),
+        MimeRule(Handling.VEGA, "a spec can load addresses and make links"),
+    ),
     "application/javascript": MimeRule(Handling.SCRIPT, "runs in the page that shows it"),
     "text/javascript": MimeRule(Handling.SCRIPT, "runs in the page that shows it"),
     "application/vnd.plotly.v1+json": MimeRule(
