@@ -36,7 +36,11 @@ _OWN = ("/proc/", "/dev/", "/sandbox/")
 _MOST_LOOKED_UP = 256
 #: Modules of the standard library through which a cell's own call may come.
 _OWN_PACKAGE = "sandbox_kernel."
-_PASSES_ON = frozenset({"pathlib", "pathlib._local", "glob", "genericpath", "posixpath", "shutil"})
+_PASSES_ON = frozenset(
+    {"pathlib", "pathlib._local", "glob", "genericpath", "posixpath", "shutil"}
+    # IPython puts a guard of its own before `open`.
+    | {"IPython.core.interactiveshell"}
+)
 #: The same for a child process, by the first part of the name.
 _PASSES_PROCESSES_ON = frozenset({"os", "subprocess", "multiprocessing", "concurrent", "asyncio"})
 

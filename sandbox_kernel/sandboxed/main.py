@@ -34,6 +34,9 @@ from .session import SHELL, LinkSession
 from .shell import WorkerKernel, build
 from .snapshot import Copies, loop_descriptors, renew_loop
 
+#: Requests in which the person's own code runs.
+_RUN_CELLS = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
+
 
 class Worker:
     """Takes requests from the link and runs them on the kernel, one after another.
@@ -138,6 +141,7 @@ class Worker:
             if request.execution_count:
                 self.kernel.shell.execution_count = request.execution_count
             handler = self.kernel.shell_handlers[request.type]
+            outer_runs, self.rights.cell_runs = self.rights.cell_runs, request.type in _RUN_CELLS
             error: BaseException | None = None
             if outer is None:
                 self.folder.enter()
@@ -152,6 +156,7 @@ class Worker:
                 self.folder.leave()
             self._finish(request, to, error)
             self._running = outer
+            self.rights.cell_runs = outer_runs
             self._start_arrived()
 
     def _take_copy(self, order: TakeCopy) -> None:

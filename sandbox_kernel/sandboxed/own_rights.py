@@ -32,6 +32,9 @@ class OwnRights:
         self._refused: dict[str, str] = {}
         self._installed = False
         self._session: Session | None = None
+        #: Whether what runs now is a cell, or what a widget calls in it. Completion and inspection
+        #: look for files that are not there (jedi's stubs); nobody is told or asked about those.
+        self.cell_runs = False
 
     def follow(self, told: dict[str, Any]) -> None:
         """The supervisor tells what holds now; the first time, the cells' world is built."""
@@ -57,6 +60,8 @@ class OwnRights:
             hide_own_frames(self._shell)
 
     def _tell(self, action: str, resource: str) -> dict[str, Any]:
+        if not self.cell_runs:
+            return {}
         return self._ask("tried", {"action": action, "resource": resource})
 
 
