@@ -58,15 +58,19 @@ class LocalSockets:
         """Let the worker name its socket.
 
         A path is bound by the kernel in the worker, where Landlock decides on making a socket
-        file. With a network namespace of its own, so is an abstract name.
+        file. With a network namespace of its own, so is an abstract name; without one, only a
+        name that the kernel chooses may be had.
         """
         if not target.abstract or self._own_network:
             call.let_run()
             return
+        if target.name:
+            # The machine's processes share these names: one may trust whoever has taken it.
+            raise PermissionError(errno.EACCES, "a name that the machine's processes can call")
         with worker_descriptors.fetch_socket(call.task, call.int_argument(0)) as inside:
             if inside.family != socket.AF_UNIX:
                 raise OSError(errno.EINVAL, "not a Unix socket")
-            inside.bind(b"\0" + target.name if target.name else b"")
+            inside.bind(b"")
             name = inside.getsockname()
             self._abstract.add(name[1:] if isinstance(name, bytes) else os.fsencode(name)[1:])
             call.result()

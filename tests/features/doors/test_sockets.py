@@ -525,8 +525,8 @@ def test_unix_sockets_of_the_host_are_not_reached(world: World, start: Start, le
 def test_unix_sockets_among_themselves(world: World, start: Start, level: Level) -> None:
     worker = start(world.rights(""), level)
     got = worker.run(
-        "server = socket.socket(socket.AF_UNIX); server.bind('\\0own-name'); server.listen()\n"
-        "client = socket.socket(socket.AF_UNIX); client.connect('\\0own-name')\n"
+        "server = socket.socket(socket.AF_UNIX); server.bind(''); server.listen()\n"
+        "client = socket.socket(socket.AF_UNIX); client.connect(server.getsockname())\n"
         "peer, _ = server.accept(); peer.sendall(b'hi'); it = client.recv(9).decode()"
     )
     assert got == "hi"
