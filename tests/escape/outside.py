@@ -107,6 +107,8 @@ class Outside:
             return _accepted(
                 {"tcp": self.tcp, "path": self.path, "abstract": self.abstract}[witness]
             )
+        if witness == "name":
+            return self._answers("\0" + self.abstract_name + "-made")
         if witness in ("udp", "datagram"):
             return _received({"udp": self.udp, "datagram": self.datagram}[witness])
         if witness == "signalled":
@@ -119,6 +121,15 @@ class Outside:
             made = _removed(self.root / "made")
             return self._changed(self.installed, "installed") or made
         raise ValueError(witness)
+
+    @staticmethod
+    def _answers(address: str) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(address)
+            except ConnectionRefusedError:
+                return False
+            return True
 
     def _signalled(self) -> bool:
         """Ask by a second signal: pending ones are taken in the order of their numbers."""

@@ -29,7 +29,7 @@ assert len(ATTACKS) > 66, (attack_files, attack_kernel, attack_network, attack_p
 Results = dict[str, Result]
 
 
-def _run(level: Level, neighbour: Level) -> Results:
+def _run(level: Level, *, doors: bool = False) -> Results:
     outside = Outside()
     try:
         names = [
@@ -37,7 +37,7 @@ def _run(level: Level, neighbour: Level) -> Results:
             for name, attack in ATTACKS.items()
             if _fits(attack, level)
         ]
-        return asyncio.run(run_all(level, names, outside, neighbour))
+        return asyncio.run(run_all(level, names, outside, doors=doors))
     finally:
         outside.close()
 
@@ -49,19 +49,31 @@ def _fits(attack: Attack, level: Level) -> bool:
 @pytest.fixture(scope="module")
 def full() -> Results:
     """What came of the attacks at `full`."""
-    return _run(Level.FULL, Level.FULL)
+    return _run(Level.FULL)
 
 
 @pytest.fixture(scope="module")
 def no_namespaces() -> Results:
     """What came of them at `no-namespaces`, with a neighbour whose scratch is on the host."""
-    return _run(Level.NO_NAMESPACES, Level.NO_NAMESPACES)
+    return _run(Level.NO_NAMESPACES)
+
+
+@pytest.fixture(scope="module")
+def full_with_doors() -> Results:
+    """At `full`, with a kernel's doors and a policy that grants nothing."""
+    return _run(Level.FULL, doors=True)
+
+
+@pytest.fixture(scope="module")
+def no_namespaces_with_doors() -> Results:
+    """The same at `no-namespaces`."""
+    return _run(Level.NO_NAMESPACES, doors=True)
 
 
 @pytest.fixture(scope="module")
 def without_walls() -> Results:
     """The controls."""
-    return _run(Level.LANGUAGE_ONLY, Level.LANGUAGE_ONLY)
+    return _run(Level.LANGUAGE_ONLY)
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -76,6 +88,18 @@ def test_attack_fails_without_namespaces(name: str, no_namespaces: Results) -> N
     if name not in no_namespaces:
         pytest.skip("a gap of this level that the documents name")
     assert not no_namespaces[name].through, no_namespaces[name].how
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_fails_at_full_with_doors(name: str, full_with_doors: Results) -> None:
+    test_attack_fails_at_full(name, full_with_doors)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_fails_without_namespaces_with_doors(
+    name: str, no_namespaces_with_doors: Results
+) -> None:
+    test_attack_fails_without_namespaces(name, no_namespaces_with_doors)
 
 
 @pytest.mark.parametrize("name", [n for n, attack in ATTACKS.items() if not attack.no_control])

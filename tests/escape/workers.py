@@ -14,6 +14,9 @@ from sandbox_kernel.trusted.confine.environment import scrub
 from sandbox_kernel.trusted.confine.launch import Generation, Warden
 from sandbox_kernel.trusted.confine.plan import Level
 from sandbox_kernel.trusted.confine.spec import DEFAULT_RLIMITS, WorkerSpec
+from sandbox_kernel.trusted.doors import Doors
+from sandbox_kernel.trusted.options import LaunchOptions
+from sandbox_kernel.trusted.session_start import session_rights
 
 from .outside import Outside
 
@@ -78,8 +81,11 @@ async def drain(fd: int) -> str:
 class Attacker:
     """Starts workers at one level and lets them attack, one attack after the other."""
 
-    def __init__(self, level: Level, outside: Outside) -> None:
+    def __init__(self, level: Level, outside: Outside, *, doors: bool = False) -> None:
+        """`doors`: behind a kernel's own doors, with a policy that grants nothing."""
         self.outside = outside
+        self._with_doors = doors
+        self._doors: Doors | None = None
         self.spec = spec_for(level, outside, apart=level is Level.LANGUAGE_ONLY)
         program = script(self.spec.entry[0], *self.spec.entry[1:])
         self.spec = replace(self.spec, entry=("-c", program))
@@ -89,8 +95,17 @@ class Attacker:
         self._writer: asyncio.StreamWriter | None = None
 
     async def _fresh(self) -> None:
-        self.worker = self.warden.launch()
-        await self.worker.sealed()
+        if self._with_doors:
+            self._doors = Doors(self.warden)
+            self.worker = self.warden.launch(self._doors.door_factory)
+            await self.worker.sealed()
+            options = LaunchOptions(
+                policy="locked-down", notebook=str(self.outside.base / "notebook" / "n.ipynb")
+            )
+            self._doors.open_for(self.worker, session_rights(options).rights)
+        else:
+            self.worker = self.warden.launch()
+            await self.worker.sealed()
         self._reader, self._writer = await asyncio.open_connection(sock=self.worker.channel)
         self._writer.write(json.dumps(self.outside.target()).encode() + b"\n")
 
@@ -127,6 +142,9 @@ class Attacker:
             self._writer.close()
             self.worker.close()
             self.worker = None
+        if self._doors is not None:
+            self._doors.close()
+            self._doors = None
 
     async def close(self) -> None:
         """End the worker and its warden."""
@@ -157,11 +175,15 @@ async def second_kernel(outside: Outside, level: Level) -> tuple[Warden, Generat
 
 
 async def run_all(
-    level: Level, attacks: Iterable[tuple[str, str, bool]], outside: Outside, other: Level
+    level: Level,
+    attacks: Iterable[tuple[str, str, bool]],
+    outside: Outside,
+    *,
+    doors: bool = False,
 ) -> dict[str, Result]:
-    """All attacks (name, witness, fresh) at one level, beside a second kernel at level `other`."""
-    warden, neighbour = await second_kernel(outside, other)
-    attacker = Attacker(level, outside)
+    """All attacks (name, witness, fresh) at one level, beside a second kernel of that level."""
+    warden, neighbour = await second_kernel(outside, level)
+    attacker = Attacker(level, outside, doors=doors)
     try:
         return {
             name: await attacker.attack(name, witness, fresh=fresh)

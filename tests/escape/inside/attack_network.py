@@ -113,10 +113,16 @@ def send_a_message_from_a_datagram_pair(target: Target) -> None:
         a.sendmsg([b"x"], [], 0, target.datagram_socket)
 
 
-@attack()
-def make_an_abstract_name(target: Target) -> None:
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("\0" + target.abstract_socket + "-made")
+_KEPT: list[socket.socket] = []
+
+
+@attack("name")
+def take_an_abstract_name_that_others_may_call(target: Target) -> None:
+    """Whoever outside trusts a service by its name would talk to us."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("\0" + target.abstract_socket + "-made")
+    server.listen()
+    _KEPT.append(server)
 
 
 def _make(family: int, kind: int, protocol: int = 0) -> None:

@@ -38,20 +38,34 @@ def outcome(name: str, target: Target) -> dict[str, str]:
     return {"got": got or ""}
 
 
+_last: list[tuple[int, int]] = []
+
+
 def apart(name: str, target: Target) -> dict[str, str]:
-    """The same in a process of its own, reported through a pipe."""
+    """The same in a process of its own, which lives until the next attack begins."""
+    while _last:
+        pid, hold = _last.pop()
+        os.close(hold)
+        os.waitpid(pid, 0)
     reader, writer = os.pipe()
+    waiting, hold = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.close(hold)
         os.setsid()
         os.write(writer, json.dumps(outcome(name, target)).encode())
+        os.close(writer)
+        os.read(waiting, 1)
         os._exit(0)
     os.close(writer)
+    os.close(waiting)
     with open(reader, "rb") as report:
         data = report.read()
-    _, status = os.waitpid(pid, 0)
     if data:
+        _last.append((pid, hold))
         return dict(json.loads(data))
+    os.close(hold)
+    _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return {"got": "the program ran"} if code == 0 else {"stopped": f"exit code {code}"}
 
