@@ -42,8 +42,15 @@ def size(count: float) -> str:
 
 def reached(name: str, unit: type, used: float, limit: Limit, scope: str = "a cell") -> str:
     """`wall_time: 3.02 s used, 3 s allowed for a cell (policy default.toml:31).`"""
-    place = f" (policy {limit.origin.place})" if limit.origin.file else ""
+    place = _place(limit)
     return f"{name}: {amount(unit, used)} used, {limit.amount} allowed for {scope}{place}."
+
+
+def _place(limit: Limit) -> str:
+    """` (policy default.toml:31)` for a line of a policy, else ` (the notebook's metadata)`."""
+    if not limit.origin.file:
+        return ""
+    return f" (policy {limit.origin.place})" if limit.origin.line else f" ({limit.origin.place})"
 
 
 def remedy(limit: Limit, scope: str = "a cell") -> str:
@@ -92,7 +99,7 @@ def killed_at_once(name: str, unit: type, used: float, limit: Limit, scope: str)
 
 def symptom(name: str, unit: type, used: float, peak: float, limit: Limit) -> str:
     """Added to an error that the limit's wall has caused in the cell."""
-    place = f" (policy {limit.origin.place})" if limit.origin.file else ""
+    place = _place(limit)
     parts = [f"{amount(unit, used)} used"] if used else []
     if peak > used:
         parts.append(f"{amount(unit, peak)} at most in this cell")
