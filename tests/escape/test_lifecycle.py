@@ -211,6 +211,8 @@ def test_programs_run_behind_the_same_walls_and_end_with_the_worker(
 
     async def main() -> None:
         async with worker_at(level, spawn=True) as worker:
+            assert await worker.ask(run(["true"])) != "0"
+            worker.generation.allow_forks(lambda: True)
             assert await worker.ask(run(["true"])) == "0"
             assert await worker.ask(read) == "1"
             assert await worker.ask(kill) == "1"
