@@ -6,6 +6,7 @@ Beside Jupyter's own requests it carries `sandbox_request {command, arguments}`,
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,8 @@ from ..policy.explain import explanation
 from ..policy.request import plain_request
 from ..shared.errors import Denied as Refused
 from .channels import Incoming
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from .permissions import Permissions
@@ -76,6 +79,10 @@ class Control:
             body = commands[command](permissions, arguments)
         except Refused as error:
             return {**_refusal("Denied", str(error)), "command": command, "code": error.code}
+        except Exception as error:
+            # The client waits for a reply, and the kernel goes on; the fault is ours.
+            _log.exception("the command %s failed", command)
+            return _refusal(type(error).__name__, f"the command {command} failed: {error}")
         return {"status": "ok", "command": command, **body}
 
     def _status(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:

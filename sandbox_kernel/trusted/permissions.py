@@ -236,7 +236,9 @@ class Permissions:
         """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
         ids = arguments.get("id", arguments.get("ids"))
         if ids is not None:
-            named = [ids] if isinstance(ids, str) else list(ids)
+            named = [ids] if isinstance(ids, str) else ids
+            if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+                raise Refused("an id is a text; `ids` is a list of them")
             removed = [grant.id for grant in self.session.remove(named)]
         else:
             request, _ = parse_grant(arguments, Origin("the revocation"))

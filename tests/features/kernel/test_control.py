@@ -97,7 +97,8 @@ def test_explain_tells_the_line_and_the_remedy(kernel, control):
     (wanted,) = control.explain({"files": [{"path": "data/part1.csv", "mode": "read"}]})["answers"]
     assert wanted["allowed"] is False
     assert wanted["askable"] is True
-    assert "policy.toml" in wanted["rule"]
+    assert ".toml:" in wanted["rule"]
+    assert "grant" in wanted["remedy"]
     assert control.explain()["policy"] == "policy"
 
 
