@@ -307,7 +307,11 @@ class AttributeGuards:
             attribute, *rest = arguments[1:] if unbound else arguments
             attribute = plain_text(attribute)
             self.store(target, attribute)
-            real(*((target,) if unbound else ()), attribute, *rest)
+            if unbound and not self._own.owns(target):
+                # what the object's own class says about stores holds for a cell
+                (setattr if wanted == 3 else delattr)(target, attribute, *rest)
+            else:
+                real(*((target,) if unbound else ()), attribute, *rest)
 
         return setter
 

@@ -89,7 +89,7 @@ class Referee:
         state: dict[str, Any] = {
             "json.dumps": vars(json).get("dumps"),
             "Checker": tuple(sorted(vars(grader.Checker))),
-            "Checker.grade": vars(grader.Checker)["grade"],
+            "Checker.grade": vars(grader.Checker).get("grade"),
             "type of checkobj": type(grader.checkobj),
             "attributes of checkobj": tuple(vars(grader.checkobj)),
             "check.__code__": grader.check.__code__,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["INJECTIONS"]
 
 _Injection = Callable[["Session", types.ModuleType], None]
+_INCOMPLETE = 0x4000 | 0x200  # PyCF_ALLOW_INCOMPLETE_INPUT | PyCF_DONT_IMPLY_DEDENT
 _CALLS = "<annotation that calls>"
 _TYPE_LIKE = (type, str, type(None), tuple, list, types.GenericAlias, types.UnionType)
 
@@ -80,6 +81,28 @@ def _doctest(session: Session, module: types.ModuleType) -> None:
 
     _text_runner(session, module)
     module.__dict__["inspect"] = _Instead(module.__dict__["inspect"], getmodule=getmodule)
+
+
+def _code(session: Session, module: types.ModuleType) -> None:
+    """code: an interpreter within the cell."""
+    import codeop
+
+    class CommandCompiler:
+        """As codeop's, in the dialect."""
+
+        def compiler(
+            self, source: str, filename: str, symbol: str, *_: Any, incomplete_input: bool = True
+        ) -> Any:
+            flags = _INCOMPLETE if incomplete_input else 0
+            return session.evaluation.code(source, filename, symbol, flags)
+
+        def __call__(self, source: str, filename: str = "<input>", symbol: str = "single") -> Any:
+            return codeop._maybe_compile(  # type: ignore[attr-defined]
+                self.compiler, source, filename, symbol
+            )
+
+    _text_runner(session, module)
+    module.__dict__["CommandCompiler"] = CommandCompiler
 
 
 def _networkx(session: Session, module: types.ModuleType) -> None:
@@ -261,7 +284,7 @@ INJECTIONS: dict[str, _Injection] = {
     "annotationlib": _annotations,
     "inspect": _annotations,
     "doctest": _doctest,
-    "code": _text_runner,
+    "code": _code,
     "pandas.core.computation.expr": _pandas_attribute,
     "pandas.core.computation.ops": _pandas_attribute,
     "pandas.core.computation.scope": _pandas_scope,

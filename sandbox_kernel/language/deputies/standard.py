@@ -7,6 +7,7 @@ module's facade has instead of the real ones.
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import sys
 import types
@@ -420,6 +421,9 @@ def _pickle(session: Session, module: Any) -> _Names:
             elif module_name in ("copyreg", "builtins"):
                 target = types.SimpleNamespace(**_pickled_names(session, module_name))
             else:
+                found = _pickled_object(session, module_name, plain_text(name))
+                if found is not None:
+                    return found
                 target = session.imports.import_module(module_name, True)
             for part in plain_text(name).split("."):
                 known = type(target) is types.SimpleNamespace
@@ -468,6 +472,34 @@ def _unittest(session: Session, module: Any) -> _Names:
 
     real = module
     return {"main": main, "TestProgram": main}
+
+
+_PICKLE_HELPERS = frozenset(
+    {
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy.random._pickle", "__generator_ctor"),
+        ("numpy.random._pickle", "__bit_generator_ctor"),
+        ("pandas._libs.internals", "_unpickle_block"),
+        ("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked"),
+        ("pandas.core.indexes.base", "_new_Index"),
+    }
+)
+"""Functions in private modules that the pickles of data libraries name."""
+
+
+def _pickled_object(session: Session, module_name: str, name: str) -> Any:
+    """A class, or a listed helper, of a library that the policy gives; None for other names."""
+    if not session.imports.allowed(module_name):
+        return None
+    module = importlib.import_module(module_name)
+    found = getattr(module, name, None)
+    if (module_name, name) in _PICKLE_HELPERS:
+        return found
+    if isinstance(found, type) and not issubclass(found, types.ModuleType):
+        return found
+    return None
 
 
 def _pickled_names(session: Session, module: str) -> dict[str, Any]:
