@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -140,13 +141,11 @@ class Doors:
                 problem=self._tell_problem,
             )
         elif calls is not None and generation.level is Level.NO_NAMESPACES:
-            files = NotifiedFiles(
-                calls.listener,
-                generation.pid,
-                rest=calls.rest,
-                problem=self._tell_problem,
-            )
+            files = NotifiedFiles(generation.pid, rest=calls.rest, problem=self._tell_problem)
             calls.attach(files.door)
+            # Landlock decides again, on what is really opened.
+            trees = tuple(os.fsencode(tree) for tree in calls.listener.trees)
+            calls.let_run_below(trees, files.door.OPENS, files.door.LOOKS)
             self._files = files
         if calls is not None:
             self._sockets = SocketDoor(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..confine.broker import Listener
 from . import holders
 from .calls import Call
 from .file_rights import FileRights
@@ -29,7 +28,6 @@ class NotifiedFiles:
 
     def __init__(
         self,
-        listener: Listener,
         pid: int,
         *,
         rest: Callable[[Call], None],
@@ -40,7 +38,7 @@ class NotifiedFiles:
         self._places = GrantedPlaces()
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
-        self.door = NotifyFiles(listener, self._places, rest)
+        self.door = NotifyFiles(self._places, rest)
 
     def follow(self, rights: FileRights) -> Taken:
         """Open from what `rights` say, as the host is now."""

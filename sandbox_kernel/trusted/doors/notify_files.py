@@ -21,8 +21,8 @@ import stat
 import struct
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
-from ..confine.broker import Listener
 from . import _sys_files, _sys_stat, worker_descriptors
 from .calls import Call
 from .granted_places import Found, GrantedPlaces, Root
@@ -41,6 +41,9 @@ _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _BENEATH = _sys_files.RESOLVE_BENEATH | _sys_files.RESOLVE_NO_MAGICLINKS
 _EXACTLY = _BENEATH | _sys_files.RESOLVE_NO_SYMLINKS
 _MOST_HOPS = 8
+_OWN_LISTS = frozenset(
+    b"/proc/%s/%s" % (own, name) for own in (b"self", b"thread-self") for name in (b"fd", b"task")
+)
 _OWN_DESCRIPTORS = (b"/proc/self/fd/", b"/proc/thread-self/fd/")
 _O_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
 _KEEP_FLAGS = ~(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -54,13 +57,21 @@ class NotifyFiles:
     """The file door of one generation. `rest` answers what is in no granted place."""
 
     NAMES = frozenset(CALLS)
+    #: Calls that run as they are on the installed environment: position of path and flags.
+    OPENS: ClassVar[dict[str, tuple[int, int]]] = {
+        name: (shape.path, shape.flags)
+        for name, shape in CALLS.items()
+        if shape.kind is Kind.OPEN and shape.flags >= 0
+    }
+    LOOKS: ClassVar[dict[str, tuple[int, int]]] = {
+        name: (shape.path, shape.flags)
+        for name, shape in CALLS.items()
+        if shape.kind in (Kind.STATUS, Kind.ACCESS)
+    }
 
-    def __init__(
-        self, listener: Listener, places: GrantedPlaces, rest: Callable[[Call], None]
-    ) -> None:
+    def __init__(self, places: GrantedPlaces, rest: Callable[[Call], None]) -> None:
         self._places = places
         self._rest = rest
-        self._static_below = tuple(os.fsencode(tree) + b"/" for tree in listener.trees)
         self._slash = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._do: dict[Kind, Callable[[Call, PathCall, Found], None]] = {
             Kind.OPEN: self._open,
@@ -92,17 +103,10 @@ class NotifyFiles:
             self._without_path(call, shape)
             return
         path = call.path(shape.path)
-        if shape.kind is Kind.OPEN:
-            flags = self._flags(call, shape)
-            if not flags & _CHANGES and path.startswith(self._static_below) and b".." not in path:
-                call.let_run()  # Landlock decides again, on what is really opened.
-                return
-        elif (
-            shape.kind is Kind.STATUS and path.startswith(self._static_below) and b".." not in path
-        ):
-            call.let_run()
+        if shape.kind is Kind.OPEN and path.rstrip(b"/") in _OWN_LISTS:
+            self._own_list(call, shape, path)
             return
-        elif shape.kind is Kind.READ_LINK and path.startswith(_OWN_DESCRIPTORS):
+        if shape.kind is Kind.READ_LINK and path.startswith(_OWN_DESCRIPTORS):
             self._own_link(call, shape, path)
             return
         if not path and self._flags(call, shape) & AT_EMPTY_PATH:
@@ -322,6 +326,20 @@ class NotifyFiles:
         call.check()
         _sys_stat.write_memory(call.task, call.arguments[shape.rest], text[:size])
         call.result(min(len(text), size))
+
+    def _own_list(self, call: Call, shape: PathCall, path: bytes) -> None:
+        """The list of the caller's own descriptors or tasks; what is in it comes to the door."""
+        if self._flags(call, shape) & _CHANGES:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        name = os.fsdecode(path.rstrip(b"/").rpartition(b"/")[2])
+        process = worker_descriptors.process_of(call.task)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        descriptor = os.open(f"/proc/{process}/{name}", flags)
+        try:
+            call.check()
+            call.give(descriptor, close_on_exec=True)
+        finally:
+            os.close(descriptor)
 
     def _own_link(self, call: Call, shape: PathCall, path: bytes) -> None:
         """What one of the caller's own descriptors is, as its own /proc would tell."""
