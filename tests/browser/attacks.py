@@ -19,7 +19,8 @@ Witness = Literal["file", "contact"]
 @dataclass(frozen=True)
 class Attack:
     """`source(listener_url)` is the cell. `click` is a selector that a person would
-    click; `leaves` says that a won attack takes the page away; `note` why a front end stops it."""
+    click; `leaves` says that a won attack takes the page away; `note` why a front end stops it;
+    `needs_rights` that the sandboxed kernel asks or refuses before there is any output."""
 
     name: str
     witness: Witness
@@ -27,6 +28,7 @@ class Attack:
     click: str = ""
     alone: bool = False
     leaves: bool = False
+    needs_rights: bool = False
     note: str = ""
 
 
@@ -64,7 +66,7 @@ def _terminal(listener: str) -> str:
 
 ATTACKS: tuple[Attack, ...] = (
     _html("script", "file", "<script>{js}</script>"),
-    Attack("terminal", "file", _terminal),
+    Attack("terminal", "file", _terminal, needs_rights=True),
     _html("onerror", "file", '<img src=x onerror="{js}">'),
     _call("javascript", "file", "Javascript(JS)"),
     _call("markdown-script", "file", "Markdown('*x*\\n\\n' + BAD)"),
@@ -87,12 +89,14 @@ ATTACKS: tuple[Attack, ...] = (
         "script-file",
         "file",
         "open('evil.js', 'w').write(JS)\nHTML('<script src=\"/files/evil.js\"></script>')",
+        needs_rights=True,
     ),
     _call(
         "anywidget",
         "file",
         "import anywidget\nclass Evil(anywidget.AnyWidget):\n"
         "    _esm = 'export default { render({ model, el }) { ' + JS + ' } }'\nEvil()",
+        needs_rights=True,
     ),
     _call("html-widget", "file", "import ipywidgets\nipywidgets.HTML(BAD)"),
     _call(

@@ -165,7 +165,8 @@ class JupyterServer:
                 {
                     "cell_type": "code",
                     "id": f"cell-{number}",
-                    "metadata": {},
+                    # A cell that fails does not keep the later ones from running.
+                    "metadata": {"tags": ["raises-exception"]},
                     "source": source,
                     "outputs": [],
                     "execution_count": None,

@@ -20,7 +20,9 @@ from tests.browser.witnesses import Listener
 
 GATED = [sys.executable, "-m", "tests.browser.gated_kernel", "{}", "-f", "{connection_file}"]
 FRONTENDS = ("lab", "notebook")
-KERNELS = ("python3", "gated")
+KERNELS = ("python3", "gated", "sandbox-python")
+"""Nothing in the way, the gate alone, and the whole product with its default policy."""
+
 WITNESS_DEADLINE = 15.0
 """Seconds in which an attack that wins leaves its witness."""
 
@@ -41,10 +43,13 @@ class Played:
         self.place = f"{kernel}"
 
     def play(self, chromium: Any) -> None:
-        together = [each for each in ATTACKS if not each.alone]
+        attacks = ATTACKS
+        if self.kernel == "sandbox-python":
+            attacks = tuple(each for each in ATTACKS if not each.needs_rights)
+        together = [each for each in attacks if not each.alone]
         if together:
             self._run(chromium, "all.ipynb", together)
-        for attack in ATTACKS:
+        for attack in attacks:
             if attack.alone:
                 self._run(chromium, f"{attack.name}.ipynb", [attack])
 
@@ -126,3 +131,4 @@ def test_active_output_does_nothing_behind_the_gate(
     if not attack.note:
         assert played["python3"].witnessed(attack), "the control left no witness"
     assert not played["gated"].witnessed(attack)
+    assert not played["sandbox-python"].witnessed(attack)
