@@ -122,10 +122,16 @@ def open_tree(dirfd: int, path: str, *, recursive: bool) -> int:
     return _syscall("open_tree", _OPEN_TREE, dirfd, os.fsencode(path), flags)
 
 
-def set_mount_attributes(fd: int, path: str, attributes: int, *, recursive: bool) -> None:
-    """Switch `attributes` on for a mount (mount_setattr(2))."""
+def set_mount_attributes(
+    fd: int, path: str, attributes: int, *, recursive: bool, private: bool = False
+) -> None:
+    """Switch `attributes` on for a mount (mount_setattr(2)).
+
+    private: what is mounted at its origin later does not appear in it. Without that, a later mount
+    appears with its own attributes, not with these.
+    """
     flags = (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
-    packed = struct.pack("QQQQ", attributes, 0, 0, 0)
+    packed = struct.pack("QQQQ", attributes, 0, MS_PRIVATE if private else 0, 0)
     _syscall("mount_setattr", _MOUNT_SETATTR, fd, os.fsencode(path), flags, packed, len(packed))
 
 

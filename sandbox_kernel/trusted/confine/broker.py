@@ -108,6 +108,7 @@ class Broker:
         self._poll = select.poll()
         self._poll.register(listener.fd, select.POLLIN)
         self._readable = (*listener.trees, listener.scratch, *_DEVICES)
+        self._writable = (listener.scratch, *_DEVICES)
         self._known = _ancestors((*self._readable, *listener.listed, listener.working_directory))
         self.forks = 0
         self.may_fork: Callable[[], bool] | None = None
@@ -175,14 +176,20 @@ class Broker:
             if content is not None:
                 return self._serve_text(call, content)
         real = self._real(call, where, follows=where.follows and not flags & _NO_FOLLOW)
+        if name == "creat" or (name in ("open", "openat") and self._writes(call, where)):
+            return None if _below(real, self._writable) else _EACCES
         if _below(real, self._readable):
             return None
-        if name in ("open", "openat", "creat"):
+        if name in ("open", "openat"):
             return None if real in self._listener.listed else _EACCES
         if real in self._known:
             return None
         # As at `full`, where what is not granted does not exist: `exists` says no and goes on.
         return _EACCES if name == "chdir" else errno.ENOENT
+
+    @staticmethod
+    def _writes(call: notify.Notification, where: _Path) -> bool:
+        return bool(call.arguments[where.path + 1] & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC))
 
     def _from_memory(self, path: str, pid: int) -> bytes | None:
         for spelling in ("/proc/self/", f"/proc/{self._listener.worker_pid}/"):

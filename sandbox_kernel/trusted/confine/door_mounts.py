@@ -128,7 +128,8 @@ class DoorMounts:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV
             attributes |= linux.ATTR_RDONLY if message["readonly"] else 0
             attributes |= 0 if message.get("exec") else linux.ATTR_NOEXEC
-            linux.set_mount_attributes(tree, "", attributes, recursive=True)
+            # Private: a mount that comes later would be writable in a read-only grant.
+            linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
             made = old.made if old else self._make(target, is_directory=is_directory)
             identity = self._attach(tree, target, beneath=beneath)
         finally:
