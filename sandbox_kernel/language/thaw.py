@@ -102,10 +102,17 @@ MACHINERY = frozenset(
 )
 """Packages of the kernel's own that no cell is handed anything of; their classes stay open."""
 
+def _warm_pyparsing(module: Any) -> None:
+    """Matplotlib switches the cache on at its first text; nobody else's parsers are touched."""
+    if "matplotlib" in sys.modules:
+        module.ParserElement.enable_packrat()
+
+
 WARM_UP: dict[str, Callable[[Any], None]] = {
     "matplotlib.path": _warm_path,
     "tqdm.std": _warm_tqdm,
     "dateutil.tz.tz": _warm_dateutil,
+    "pyparsing.core": _warm_pyparsing,
 }
 
 _ART3D = "mpl_toolkits.mplot3d.art3d"
