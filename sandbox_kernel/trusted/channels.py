@@ -90,6 +90,11 @@ class Channels:
         self._due: set[str] = set()
         self._topic = f"kernel.{uuid.uuid4().hex}.".encode()
 
+    def ports(self) -> dict[str, Any]:
+        """Content of `connect_reply`: what every client has read in the connection file."""
+        ports = {f"{name}_port": port for name, port in self._connection.ports.items()}
+        return {"status": "ok", **ports}
+
     def bind(self, handlers: Mapping[str, Handler]) -> None:
         """Bind all sockets, then start to receive.
 

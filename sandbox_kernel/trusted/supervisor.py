@@ -219,6 +219,8 @@ class Supervisor:
         kind = request.type
         if kind == "kernel_info_request":
             self.answer(request, self.kernel_info())
+        elif kind == "connect_request":
+            self.answer(request, self.channels.ports())
         elif kind == "shutdown_request":
             self._control.handle(request)
         elif kind not in _FOR_WORKER:
