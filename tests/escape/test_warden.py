@@ -1,0 +1,151 @@
+"""What a worker, or a change of names on the host, cannot make the warden do."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox_kernel.trusted.confine.launch import MountFailed
+from sandbox_kernel.trusted.confine.plan import Level
+
+from .test_lifecycle import Worker, worker_at
+
+
+def at_full(test: Callable[[Worker, Path], Awaitable[None]], folder: Path) -> None:
+    """Run `test` with a worker and a folder of the host's with a file and a folder in it."""
+    (folder / "file").write_text("granted")
+    (folder / "deep").mkdir()
+
+    async def run() -> None:
+        async with worker_at(Level.FULL) as worker:
+            await test(worker, folder)
+
+    asyncio.run(run())
+
+
+def bind(worker: Worker, source: Path, target: str, *, readonly: bool = True) -> None:
+    """Grant `source` at `target`, as the mount door does."""
+    witness = os.open(source, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        order = {"op": "bind", "source": str(source), "target": target, "readonly": readonly}
+        worker.warden.door(order, [witness])
+    finally:
+        os.close(witness)
+
+
+def refused(code: int, act: Callable[[], object]) -> None:
+    """Assert that `act` fails with this errno."""
+    with pytest.raises(MountFailed) as failure:
+        act()
+    assert failure.value.errno == code, failure.value
+
+
+def test_a_grant_appears_and_goes(tmp_path: Path) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        read = "open('/granted/file').read()"
+        assert await worker.ask(read) == "FileNotFoundError 2"
+        bind(worker, folder, "/granted")
+        assert await worker.ask(read) == "'granted'"
+        assert await worker.ask("open('/granted/file', 'w')") == "OSError 30"
+        worker.warden.door({"op": "unmount", "target": "/granted", "detach": False})
+        assert await worker.ask(read) == "FileNotFoundError 2"
+        assert await worker.ask("os.path.lexists('/granted')") == "False"
+
+    at_full(test, tmp_path)
+
+
+def test_a_link_made_by_a_cell_does_not_lead_a_mount_elsewhere(tmp_path: Path) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        assert await worker.ask("os.symlink('/usr/lib', '/sandbox/tmp/link')") == "None"
+        for target in ("/sandbox/tmp/link", "/sandbox/tmp/link/x", "/proc/self/root/usr/lib"):
+            refused(errno.ELOOP, lambda target=target: bind(worker, folder, target))
+
+    at_full(test, tmp_path)
+
+
+@pytest.mark.parametrize("target", ["/", "/../x", "/a/../../x", ""])
+def test_odd_targets_are_refused(tmp_path: Path, target: str) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        with pytest.raises(MountFailed):
+            bind(worker, folder, target)
+        assert await worker.ask("os.path.exists('/usr/lib')") == "True"
+
+    at_full(test, tmp_path)
+
+
+def test_a_name_that_leads_elsewhere_after_the_approval_is_refused(tmp_path: Path) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        witness = os.open(folder / "file", os.O_PATH)
+        (folder / "secret").write_text("secret")
+        (folder / "secret").rename(folder / "file")
+        order = {
+            "op": "bind",
+            "source": str(folder / "file"),
+            "target": "/granted",
+            "readonly": True,
+        }
+        refused(errno.EINVAL, lambda: worker.warden.door(order, [witness]))
+        os.close(witness)
+        (folder / "link").symlink_to("file")
+        order["source"] = str(folder / "link")
+        witness = os.open(folder / "link", os.O_PATH)
+        refused(errno.ELOOP, lambda: worker.warden.door(order, [witness]))
+        os.close(witness)
+        assert await worker.ask("os.path.lexists('/granted')") == "False"
+
+    at_full(test, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket"])
+def test_only_files_and_folders_are_granted(tmp_path: Path, kind: str) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        if kind == "fifo":
+            os.mkfifo(folder / "odd")
+        else:
+            import socket
+
+            here = os.getcwd()
+            os.chdir(folder)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind("odd")
+            os.chdir(here)
+        refused(errno.EINVAL, lambda: bind(worker, folder / "odd", "/granted"))
+
+    at_full(test, tmp_path)
+
+
+def test_an_unknown_command_is_an_answer_and_the_warden_goes_on(tmp_path: Path) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        refused(errno.EINVAL, lambda: worker.warden.door({"op": "nonsense", "target": "/x"}))
+        bind(worker, folder, "/granted")
+        assert await worker.ask("os.listdir('/granted')") != "[]"
+
+    at_full(test, tmp_path)
+
+
+def test_a_mount_command_without_a_worker_of_that_kind_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with worker_at(Level.NO_NAMESPACES) as worker:
+            refused(errno.ESRCH, lambda: bind(worker, tmp_path, "/granted"))
+
+    asyncio.run(run())
+
+
+def test_a_dead_workers_mounts_are_gone_for_the_next(tmp_path: Path) -> None:
+    async def test(worker: Worker, folder: Path) -> None:
+        bind(worker, folder, "/granted")
+        second = Worker(worker.warden, worker.warden.launch())
+        await second.generation.sealed()
+        await second.connect()
+        assert await second.ask("os.path.lexists('/granted')") == "False"
+        bind(second, folder, "/granted")
+        assert await second.ask("open('/granted/file').read()") == "'granted'"
+        second._writer.close()
+        second.generation.close()
+
+    at_full(test, tmp_path)
