@@ -72,9 +72,13 @@ class Kernel:
         *,
         interrupt_when: str | None = None,
         answer: str | None = None,
+        metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> Ran:
-        """Run a cell. `interrupt_when`: interrupt as soon as stdout contains this."""
+        """Run a cell. `interrupt_when`: interrupt as soon as stdout contains this.
+
+        `metadata` is the cell's own, as a front end sends it.
+        """
         seen: list[dict[str, Any]] = []
         text = ""
 
@@ -91,14 +95,18 @@ class Kernel:
             assert answer is not None, "a question that this test does not expect"
             self.client.input(answer)
 
-        reply = self.client.execute_interactive(
-            code,
-            allow_stdin=answer is not None,
-            output_hook=watch,
-            stdin_hook=on_stdin,
-            timeout=DEADLINE,
-            **options,
-        )
+        self.client.session.metadata = metadata or {}
+        try:
+            reply = self.client.execute_interactive(
+                code,
+                allow_stdin=answer is not None,
+                output_hook=watch,
+                stdin_hook=on_stdin,
+                timeout=DEADLINE,
+                **options,
+            )
+        finally:
+            self.client.session.metadata = {}
         return Ran(reply, seen)
 
     def request(self, kind: str, content: dict[str, Any], channel: str = "shell") -> Ran:
