@@ -29,9 +29,18 @@ ROOT = Path(__file__).parents[1]
 OWN_SUITE = ROOT / "tests" / "conformance" / "test_jupyter_kernel.py"
 DIFFERENCES = ROOT / "docs" / "conformance.md"
 
-# Of ipykernel's tests, those that talk to a kernel over its sockets. The others reach into a kernel
-# object in their own process, which there is none of here.
-UPSTREAM = ("__init__.py", "utils.py", "test_message_spec.py", "test_kernel.py")
+# Of ipykernel's tests, those of the messages. The others look at its own objects and streams.
+UPSTREAM = ("__init__.py", "utils.py", "test_message_spec.py")
+
+# The protocol is what is compared here, not the dialect: the sandboxed kernel runs under its
+# default policy with the full language.
+FULL_LANGUAGE = 'version = 1\nextends = "default"\nlanguage = "full"\n'
+LAUNCH = """
+import sys
+from sandbox_kernel.__main__ import main
+from sandbox_kernel.trusted.options import LaunchOptions
+sys.exit(main(sys.argv[2:], LaunchOptions(policy_paths=[("admin", sys.argv[1])])))
+"""
 
 Outcomes = Mapping[str, str]
 
@@ -93,11 +102,16 @@ def upstream_suite(source: Path, kernel_name: str, folder: Path) -> dict[str, st
     tests.mkdir(parents=True)
     for name in UPSTREAM:
         shutil.copy(source / "tests" / name, tests / name)
-    (tests.parent / "pytest.ini").write_text("[pytest]\ntimeout = 120\n")
-    spec = KernelSpecManager().get_kernel_spec(kernel_name)
+    (tests.parent / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
     disguise = folder / kernel_name / "jupyter" / "kernels" / "python3"
     disguise.mkdir(parents=True)
-    (disguise / "kernel.json").write_text(json.dumps(spec.to_dict()))
+    spec = KernelSpecManager().get_kernel_spec(kernel_name).to_dict()
+    if kernel_name == SANDBOXED:
+        policy = folder / "full.toml"
+        policy.write_text(FULL_LANGUAGE)
+        spec["argv"] = [sys.executable, "-P", "-c", LAUNCH, str(policy), "-f", "{connection_file}"]
+        spec["metadata"] = {}
+    (disguise / "kernel.json").write_text(json.dumps(spec))
     extra = {"JUPYTER_PATH": str(disguise.parents[1]), "IPYTHONDIR": str(folder / "ipython")}
     return run(["-p", "no:warnings", "tests"], tests.parent, extra)
 
