@@ -159,8 +159,11 @@ class CellWatch:
         worker = self._supervisor.worker
         if worker is None or worker.gone or request_type not in _CHANGES_VARIABLES:
             return
-        if sample is not None:
-            self._take_copy(worker, sample)
+        try:
+            # A worker that has taken over was not looked at when the request began.
+            self._take_copy(worker, sample or self.monitor.look())
+        except MonitorFailed as failure:
+            self.snapshots.discard(f"the monitor failed: {failure}")
 
     def _take_copy(self, worker: WorkerProcess, sample: Sample) -> None:
         try:

@@ -300,6 +300,7 @@ class Snapshots:
             os.close(its_out)
             os.close(its_err)
         self.woken += 1
+        self._state(False, "the copy has taken over and there is no other yet")
         return Woken(copy.pid, copy.number_inside, copy.pidfd, channel, out, err)
 
     def close(self) -> None:

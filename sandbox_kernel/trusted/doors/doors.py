@@ -124,6 +124,8 @@ class Doors:
 
     def door_factory(self, listener: Listener) -> Dispatcher:
         """What to launch a generation with: `warden.launch(doors.door_factory)`."""
+        if self._calls is not None:
+            self._calls.close()  # That of a worker that has died.
         self._calls = Dispatcher(listener)
         return self._calls
 
