@@ -15,44 +15,16 @@ is gone, or sockets cannot be granted; the first layer holds.
 
 from __future__ import annotations
 
-import errno
 import os.path
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from ...shared.errors import ConfinementFailed
-from . import syscalls as table
-from .bpf import ALLOW, NOTIFY, Arg, Case, Rule, compile_filter, refuse
+from .filters import seccomp_program
+from .level import Level as Level
 from .places import MACHINE_FILES, SCRATCH
-from .syscall_numbers import AUDIT_ARCH, TABLES
-
-
-class Level(Enum):
-    """How strong the walls are; ordered, the strongest is the greatest."""
-
-    FULL = "full"
-    NO_NAMESPACES = "no-namespaces"
-    LANDLOCK_ONLY = "landlock-only"
-    LANGUAGE_ONLY = "language-only"
-
-    @property
-    def rank(self) -> int:
-        """0 for the weakest."""
-        return len(Level) - 1 - list(Level).index(self)
-
-    def __lt__(self, other: Level) -> bool:
-        return self.rank < other.rank
-
-    def __le__(self, other: Level) -> bool:
-        return self.rank <= other.rank
-
-    def __gt__(self, other: Level) -> bool:
-        return self.rank > other.rank
-
-    def __ge__(self, other: Level) -> bool:
-        return self.rank >= other.rank
+from .syscall_numbers import TABLES
 
 
 @dataclass(frozen=True)
@@ -205,144 +177,6 @@ def landlock_rules_static(
     rules.append(("/proc/self", READ))
     rules.append((scratch, WRITE | READ | _MAKE_SOCK))
     return rules
-
-
-# --- seccomp ---------------------------------------------------------------------------------
-
-
-def seccomp_rules(
-    level: Level,
-    machine: str,
-    *,
-    listener: bool,
-    spawn: bool,
-    scoped_signals: bool,
-    truncation_mediated: bool = True,
-) -> dict[int, Rule]:
-    """The rule of every system call that this machine's table knows, by number.
-
-    `scoped_signals`, `truncation_mediated`: Landlock does that here (ABI 6, ABI 3).
-    """
-    numbers = TABLES[machine]
-    rules = {name: Rule(refuse(table.REFUSED_WITH.get(name, errno.EPERM))) for name in numbers}
-
-    def put(group: table.Group, action: int) -> None:
-        rules.update((name, Rule(action)) for name in group.names if name in numbers)
-
-    inside_mounts = level is Level.FULL
-    ask = NOTIFY if listener else None
-    for group in (*table.PLAIN, table.FILE_METADATA):
-        put(group, ALLOW)
-    path_action = NOTIFY if level is Level.NO_NAMESPACES else ALLOW
-    for group in (table.METADATA, table.OPENS, table.TREE_CHANGES):
-        put(group, path_action)
-    if not inside_mounts and not truncation_mediated:
-        rules["truncate"] = Rule(refuse(errno.EPERM))
-    if inside_mounts:
-        put(table.ATTRIBUTE_CHANGES, ALLOW)
-        put(table.FILE_ATTRIBUTE_CHANGES, ALLOW)
-    elif ask:
-        put(table.ATTRIBUTE_CHANGES, ask)
-    if ask:
-        put(table.NETWORK, ask)
-        put(table.FORK, ask)
-    put(table.ABSENT, refuse(errno.ENOSYS))
-    if spawn:
-        put(table.SPAWN, ALLOW)
-        put(table.FORK, ask or ALLOW)
-    fork = ask or (ALLOW if spawn else refuse(errno.EPERM))
-    rules["clone"] = _clone(fork)
-    rules["ioctl"] = _one_of(1, table.IOCTLS.values(), errno.ENOTTY)
-    rules["fcntl"] = _one_of(1, table.FCNTLS.values(), errno.EPERM)
-    rules["prctl"] = _one_of(0, table.PRCTLS.values(), errno.EPERM)
-    rules["prlimit64"] = Rule(
-        refuse(errno.EPERM), (Case((Arg(0, 0), Arg(2, 0, 2**64 - 1, wide=True)), ALLOW),)
-    )
-    rules["sched_setaffinity"] = Rule(refuse(errno.EPERM), (Case((Arg(0, 0),), ALLOW),))
-    signals = ALLOW if inside_mounts or scoped_signals else ask or refuse(errno.EPERM)
-    rules.update((name, Rule(signals)) for name in ("tgkill", "tkill"))
-    # A negative number means a group, or everybody: what a program that starts others needs.
-    many = Case((Arg(0, 0x80000000, 0x80000000),), refuse(errno.EPERM))
-    rules["kill"] = Rule(signals, () if spawn else (many,))
-    rules.update(_sockets(ask))
-    return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
-
-
-def _clone(fork: int) -> Rule:
-    """Threads run, new namespaces and odd parents are refused, the rest is a fork."""
-    odd = table.CLONE_NEW_ANY | table.CLONE_PARENT_OR_TRACED
-    return Rule(
-        refuse(errno.EPERM),
-        (
-            Case((Arg(0, table.CLONE_THREAD, table.CLONE_THREAD | odd),), ALLOW),
-            Case((Arg(0, 0, odd),), fork),
-        ),
-    )
-
-
-def _one_of(index: int, values: Iterable[int], otherwise: int) -> Rule:
-    return Rule(refuse(otherwise), tuple(Case((Arg(index, v),), ALLOW) for v in values))
-
-
-def _sockets(ask: int | None) -> dict[str, Rule]:
-    """TCP sockets that a door connects, Unix streams that a door connects, datagrams that a door
-    carries."""
-    stream = Arg(1, table.SOCK_STREAM, table.SOCK_TYPE_MASK)
-    datagram = Arg(1, table.SOCK_DGRAM, table.SOCK_TYPE_MASK)
-    made = [
-        Case((Arg(0, family), stream, Arg(2, protocol)), ALLOW)
-        for family in (table.AF_INET, table.AF_INET6)
-        for protocol in (0, table.IPPROTO_TCP)
-    ]
-    made.append(Case((Arg(0, table.AF_UNIX), stream, Arg(2, 0)), ALLOW))
-    if ask:
-        made += [
-            Case((Arg(0, family), datagram, Arg(2, protocol)), ask)
-            for family in (table.AF_INET, table.AF_INET6)
-            for protocol in (0, table.IPPROTO_UDP)
-        ]
-    no = refuse(errno.EPERM)
-    fast_open = Arg(0, table.MSG_FASTOPEN, table.MSG_FASTOPEN)
-    return {
-        "socket": Rule(refuse(errno.EAFNOSUPPORT), tuple(made)),
-        "socketpair": Rule(no, (Case((Arg(0, table.AF_UNIX), stream), ALLOW),)),
-        # A destination is a pointer that the filter cannot follow: only "none" passes, a door
-        # looks at the rest.
-        "sendto": Rule(
-            ask or no,
-            (
-                Case((fast_open._replace(argument=3),), no),
-                Case((Arg(4, 0, 2**64 - 1, wide=True),), ALLOW),
-            ),
-        ),
-        "sendmsg": Rule(ALLOW, (Case((fast_open._replace(argument=2),), no),)),
-        "sendmmsg": Rule(ALLOW, (Case((fast_open._replace(argument=3),), no),)),
-        "setsockopt": Rule(
-            refuse(errno.ENOPROTOOPT),
-            tuple(Case((Arg(1, lv), Arg(2, op)), ALLOW) for lv, op in table.SOCKET_OPTIONS),
-        ),
-    }
-
-
-def seccomp_program(
-    level: Level,
-    machine: str,
-    *,
-    listener: bool,
-    spawn: bool,
-    scoped_signals: bool,
-    truncation_mediated: bool = True,
-) -> bytes:
-    """The compiled filter for a level."""
-    rules = seccomp_rules(
-        level,
-        machine,
-        listener=listener,
-        spawn=spawn,
-        scoped_signals=scoped_signals,
-        truncation_mediated=truncation_mediated,
-    )
-    return compile_filter(rules, AUDIT_ARCH[machine], refuse(errno.ENOSYS))
 
 
 # --- what the worker gets when it seals --------------------------------------------------------

@@ -10,7 +10,8 @@ import pytest
 
 from sandbox_kernel.trusted.confine import syscalls as table
 from sandbox_kernel.trusted.confine.bpf import ALLOW, KILL, NOTIFY, refuse
-from sandbox_kernel.trusted.confine.plan import Level, seccomp_program
+from sandbox_kernel.trusted.confine.filters import seccomp_program
+from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.confine.syscall_numbers import AARCH64, AUDIT_ARCH, TABLES, X86_64
 from tests.unit.confine.interpreter import run
 
