@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox_kernel.policy import Places, Rights, Source, load, resolve
 from sandbox_kernel.trusted.confine.launch import Warden
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.confine.spec import WorkerSpec
 from sandbox_kernel.trusted.doors import Doors
 

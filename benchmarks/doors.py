@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks.door_worker import Plain, Walled, rights_of
 from benchmarks.report import Row, finish, parser
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 
 OPENS = """
 begun = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Protocol
 from ...policy.rights import Rights
 from ..capabilities.verdict import Denied
 from ..confine.broker import Listener
-from ..confine.plan import Level
+from ..confine.level import Level
 from .call_door import Dispatcher
 from .connections import Opened
 from .file_rights import FileRights, file_rights

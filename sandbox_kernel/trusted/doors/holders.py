@@ -43,8 +43,8 @@ class Mounted:
     point: str
 
 
-def mounts_at(pid: int, destination: str) -> tuple[Mounted, ...]:
-    """Mounts at `destination` or below it, as process `pid` sees them."""
+def mounts_at(pid: int | str, destination: str) -> tuple[Mounted, ...]:
+    """Mounts at `destination` or below it ("": all), as process `pid` (or "self") sees them."""
     found: list[Mounted] = []
     with open(f"/proc/{pid}/mountinfo", "rb") as lines:
         for line in lines:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import holders
@@ -79,19 +79,25 @@ class MountDoor:
         is in place, it and what comes after is not, and nothing that was taken away came back.
         """
         table = {item.destination: item for item in wanted}
-        gone, swapped = [], []
+        gone, swapped, renewed = [], [], []
         for destination, present in self._present.items():
             item = table.get(destination)
             if item == present.item:
                 continue
             if _follows(present.item, item):
                 swapped.append(destination)
+            elif _only_mounts_below_changed(present.item, item):
+                renewed.append(destination)
             else:
                 gone.append(destination)
         disturbed = [
             destination
             for destination in self._present
-            if destination not in gone and any(destination.startswith(g + "/") for g in gone)
+            if destination not in gone
+            and (
+                destination in renewed
+                or any(destination.startswith(above + "/") for above in (*gone, *renewed))
+            )
         ]
         taken = self._take_off(gone, disturbed)
         for destination, item in table.items():
@@ -281,6 +287,11 @@ def _follows(old: Item, new: Item | None) -> bool:
         and not new.directory
         and old.writable == new.writable
     )
+
+
+def _only_mounts_below_changed(old: Item, new: Item | None) -> bool:
+    """Whether `new` is the same grant, and only what the host has mounted in it is not."""
+    return isinstance(old, Bind) and isinstance(new, Bind) and replace(old, below=new.below) == new
 
 
 def _open_seed(seed: Seed) -> int:

@@ -26,7 +26,7 @@ from typing import Protocol
 
 from ...policy.kinds.files import FileEntry
 from ...policy.kinds.paths import PathPattern, is_below
-from .resolve import Place
+from .resolve import Place, PlaceKind
 from .staged_review import Mode, StageRule
 
 MOST_SKELETON_ITEMS = 20_000
@@ -65,10 +65,17 @@ class Host(Protocol):
     def look(self, path: str) -> Place | None:
         """The file or directory at a real path; None for nothing or anything else."""
 
+    def mounts_below(self, path: str) -> tuple[int, ...]:
+        """The ids of the mounts that are below a directory now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A place of the host, mounted at `destination`. `source` is its real path."""
+    """A place of the host, mounted at `destination`.
+
+    source: its real path. below: ids of the mounts below it, which come along: one that is made
+    on the host later appears when this has changed, and then with the attributes of the grant.
+    """
 
     destination: str
     source: str
@@ -76,6 +83,7 @@ class Bind:
     inode: int
     directory: bool
     writable: bool = False
+    below: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +229,8 @@ class _Plan:
             # The same place twice: the first stands for both.
             others = (h for i, h in enumerate(self.live) if i < number or not _same(h, g))
             if not any(h is not g and _covers(h, g.place.real) for h in others):
-                made.append(_bind(g.place, writable=True))
-                made += [_bind(p) for p in self._guards(g.place.real) or ()]
+                made.append(self._bind(g.place, writable=True))
+                made += [self._bind(p) for p in self._guards(g.place.real) or ()]
         for g in self.read:
             if not self._seen_otherwise(g, stages):
                 made += self._read_items(g.place)
@@ -247,7 +255,7 @@ class _Plan:
         if place.kind == "directory" and self._carved(place.real):
             yield from self._skeleton(place.real)
         else:
-            yield _bind(place)
+            yield self._bind(place)
 
     def _skeleton(self, top: str) -> Iterator[Item]:
         yield Skeleton(top)
@@ -270,9 +278,15 @@ class _Plan:
                 elif entry.kind == "directory" and self._carved(path):
                     yield Folder(path)
                     todo.append(path)
-                elif entry.kind in ("file", "directory"):
-                    directory_entry = entry.kind == "directory"
-                    yield Bind(path, path, entry.device, entry.inode, directory_entry)
+                elif entry.kind == "file" or entry.kind == "directory":
+                    kind: PlaceKind = "file" if entry.kind == "file" else "directory"
+                    yield self._bind(Place(path, path, kind, entry.device, entry.inode))
+
+    def _bind(self, place: Place, *, writable: bool = False) -> Bind:
+        directory = place.kind == "directory"
+        below = self.host.mounts_below(place.real) if directory else ()
+        real = place.real
+        return Bind(real, real, place.device, place.inode, directory, writable, below)
 
     def _links(self) -> Iterator[Link]:
         for g in self.granted:
@@ -406,11 +420,6 @@ class _Plan:
 
 def _is_directory(item: Item) -> bool:
     return item.directory if isinstance(item, Bind) else True
-
-
-def _bind(place: Place, *, writable: bool = False) -> Bind:
-    directory = place.kind == "directory"
-    return Bind(place.real, place.real, place.device, place.inode, directory, writable)
 
 
 def _same(a: Granted, b: Granted) -> bool:

@@ -32,7 +32,6 @@ class MountedFiles:
         problem: Callable[[str, str], None],
     ) -> None:
         self._door = MountDoor(warden, pid, staging_bytes)
-        self._host = LiveHost()
         self._rights = FileRights()
         self._problem = problem
         self._watch = NameWatch(self._moved)
@@ -74,7 +73,7 @@ class MountedFiles:
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
         rights = self._rights
-        return plan(found.granted, self._host, deny=rights.deny, read_only=rights.read_only)
+        return plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
 
     def _moved(self) -> None:
         """A name in a watched directory leads elsewhere now."""

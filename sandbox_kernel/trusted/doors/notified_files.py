@@ -34,7 +34,6 @@ class NotifiedFiles:
         problem: Callable[[str, str], None],
     ) -> None:
         self._pid = pid
-        self._host = LiveHost()
         self._places = GrantedPlaces()
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
@@ -45,7 +44,7 @@ class NotifiedFiles:
         found = survey(rights.entries)
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
-        items = plan(found.granted, self._host, deny=rights.deny, read_only=rights.read_only)
+        items = plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
         stages = [item for item in items if isinstance(item, Stage)]
         gone = self._places.set(rights, found.granted, stages)
         if not gone:

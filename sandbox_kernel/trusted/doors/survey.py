@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
+from .holders import Mounted, mounts_at
 from .mount_table import Granted, Listed
 from .resolve import Place, Unresolvable, expand, resolve
 
@@ -41,7 +42,17 @@ def survey(entries: Iterable[tuple[FileEntry, str]]) -> Surveyed:
 
 
 class LiveHost:
-    """The real file system, looked at without following links."""
+    """The real file system, looked at without following links. One for each plan."""
+
+    def __init__(self) -> None:
+        self._mounts: tuple[Mounted, ...] | None = None
+
+    def mounts_below(self, path: str) -> tuple[int, ...]:
+        """See mount_table.Host."""
+        if self._mounts is None:
+            self._mounts = mounts_at("self", "")
+        below = path.rstrip("/") + "/"
+        return tuple(m.mount_id for m in self._mounts if m.point.startswith(below))
 
     def entries(self, directory: str) -> Iterable[Listed]:
         """See mount_table.Host."""

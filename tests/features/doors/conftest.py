@@ -18,7 +18,7 @@ import pytest
 from sandbox_kernel.policy import Places, Rights, Source, load, parse_request, resolve
 from sandbox_kernel.policy.problems import Origin
 from sandbox_kernel.trusted.confine.launch import Warden
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.confine.spec import WorkerSpec
 from sandbox_kernel.trusted.doors import CommitReport, Doors, Taken
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 
 from .conftest import Gone, Raised, Worker, World, run_as_nobody
 
@@ -453,6 +455,53 @@ def test_a_granted_file_follows_its_name_when_an_editor_saves(
     os.replace(world.nb / "tmp", world.nb / "a.txt")
     worker.begin(rights)
     assert worker.value("open('a.txt').read()") == "newest"
+
+
+LATE_MOUNT = """
+import pathlib, subprocess, sys
+from sandbox_kernel.trusted.confine.level import Level
+from tests.features.doors.conftest import Raised, Worker, World
+world = World(pathlib.Path(sys.argv[1]))
+(world.nb / "data" / "sub").mkdir(parents=True)
+rights = world.files('path = "data"\\nmode = "read"')
+worker = Worker(world, Level.FULL)
+worker.open_for(rights)
+try:
+    subprocess.run(["mount", "-t", "tmpfs", "late", world.nb / "data" / "sub"], check=True)
+    (world.nb / "data" / "sub" / "late").write_text("L")
+    worker.begin(rights)
+    print(worker.value("open('data/sub/late').read()"))
+    for attempt in ("open('data/sub/late', 'w')", "open('data/sub/evil', 'w')"):
+        try:
+            worker.run(attempt)
+        except Raised as refused:
+            print(refused.number)
+    print(worker.follow(world.rights("")).killed)
+finally:
+    worker.close()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting on the host takes root")
+def test_what_is_mounted_later_in_a_read_grant_appears_and_is_not_writable(tmp_path: Path) -> None:
+    """On a host whose mounts are shared, as systemd makes them: in a namespace of our own."""
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "shared",
+            sys.executable,
+            "-c",
+            LATE_MOUNT,
+            tmp_path,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.stdout.split("\n")[:4] == ["L", "30", "30", "()"], done.stderr
 
 
 # --- taking away -------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sandbox_kernel.trusted.confine import generation
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 
 from .conftest import Worker, World
 

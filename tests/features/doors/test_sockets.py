@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.doors.proxy import Proxy
 
 from .conftest import Raised, Worker, World, run_as_nobody
