@@ -102,6 +102,7 @@ MACHINERY = frozenset(
 )
 """Packages of the kernel's own that no cell is handed anything of; their classes stay open."""
 
+
 def _warm_pyparsing(module: Any) -> None:
     """Matplotlib switches the cache on at its first text; nobody else's parsers are touched."""
     if "matplotlib" in sys.modules:
