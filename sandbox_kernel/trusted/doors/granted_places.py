@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...policy.kinds.paths import PathPattern, is_below
@@ -38,9 +38,10 @@ class Found:
 
 
 class GrantedPlaces:
-    """All places of one generation."""
+    """All places of one generation. `problem` is told of a place that cannot be opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, problem: Callable[[str, str], None]) -> None:
+        self._problem = problem
         self.rights = FileRights()
         self._roots: dict[str, Root] = {}
         self._layers: dict[str, PrivateLayer] = {}
@@ -49,49 +50,65 @@ class GrantedPlaces:
     def set(
         self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
     ) -> set[str]:
-        """Change to these; the real paths of live places that are gone or became narrower."""
+        """Change to these; the real paths of live places that are gone or became narrower.
+
+        A place that moved meanwhile is told to `problem` and left out.
+        """
         self.rights = rights
         wanted = {stage.destination: stage for stage in stages}
+        self._set_layers(wanted)
+        before, self._roots, self.aliases = self._roots, {}, {}
+        for g in granted:
+            if g.place.kind == "missing":
+                continue
+            if g.place.spelled != g.place.real:
+                self.aliases[g.place.spelled] = g.place.real
+            over = [s for d, s in wanted.items() if is_below(g.place.real, d)]
+            if any(stage.visible for stage in over) or (over and g.entry.mode != "read"):
+                continue  # Its layer shows it, with what the cell has changed.
+            writes = g.entry.mode == "write" and g.place.kind == "directory"
+            self._add_root(g.place, writes and g.entry.max_bytes is None)
+        gone = {real for real, root in before.items() if not self._still(root)}
+        for root in before.values():
+            if root.descriptor >= 0:
+                os.close(root.descriptor)
+        return gone
+
+    def _set_layers(self, wanted: dict[str, Stage]) -> None:
         for destination in list(self._layers):
-            if destination not in wanted or not _same_place(
-                self._layers[destination].stage, wanted[destination]
-            ):
+            stage = wanted.get(destination)
+            if stage is None or not _same_place(self._layers[destination].stage, stage):
                 self._layers.pop(destination).close()
         for destination, stage in wanted.items():
             if destination in self._layers:
                 self._layers[destination].stage = stage
-            else:
+                continue
+            try:
                 self._layers[destination] = PrivateLayer(stage, _directory(stage))
-        before = dict(self._roots)
-        roots: dict[str, Root] = {}
-        self.aliases = {}
-        for g in granted:
-            if g.place.kind == "missing":
-                continue
-            over = [s for d, s in wanted.items() if is_below(g.place.real, d)]
-            if any(stage.visible for stage in over):
-                continue  # Its layer shows it, with what the cell has changed.
-            staged = bool(over)
-            if staged and g.entry.mode != "read":
-                continue
-            writes = g.entry.mode == "write" and g.place.kind == "directory"
-            writable = writes and not staged and g.entry.max_bytes is None
-            known = roots.get(g.place.real)
-            if known is None or (writable and not known.writable):
-                if known is not None and known.descriptor >= 0:
-                    os.close(known.descriptor)
-                roots[g.place.real] = self._root(g.place, writable)
-            if g.place.spelled != g.place.real:
-                self.aliases[g.place.spelled] = g.place.real
-        self._roots = roots
-        gone: set[str] = set()
-        for real, root in before.items():
-            now = self._roots.get(real)
-            if now is None or (root.writable and not now.writable):
-                gone.add(real)
-            if root.descriptor >= 0:
-                os.close(root.descriptor)
-        return gone
+            except Unresolvable as moved:
+                self._problem(destination, str(moved))
+
+    def _add_root(self, place: Place, writable: bool) -> None:
+        known = self._roots.get(place.real)
+        if known is not None and (known.writable or not writable):
+            return
+        try:
+            self._roots[place.real] = self._root(place, writable)
+        except Unresolvable as moved:
+            self._problem(place.real, str(moved))
+            return
+        if known is not None and known.descriptor >= 0:
+            os.close(known.descriptor)
+
+    def _still(self, old: Root) -> bool:
+        """Whether what a live place gave is given still, by itself or by a wider place."""
+        if any(layer.stage.visible and is_below(old.real, d) for d, layer in self._layers.items()):
+            return not old.writable
+        return any(
+            (root.writable or not old.writable)
+            and (root.real == old.real or (root.descriptor >= 0 and is_below(old.real, root.real)))
+            for root in self._roots.values()
+        )
 
     def _root(self, place: Place, writable: bool) -> Root:
         carved = [*self.rights.deny, *self.rights.read_only]

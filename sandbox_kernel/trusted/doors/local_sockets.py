@@ -39,6 +39,7 @@ class LocalSockets:
     async def connect(self, call: Call, target: UnixAddress) -> None:
         """Connect the worker's socket, or refuse."""
         with worker_descriptors.fetch_socket(call.task, call.int_argument(0)) as inside:
+            call.check()  # What was fetched is the caller's, if it still waits.
             if inside.family != socket.AF_UNIX:
                 raise OSError(errno.EAFNOSUPPORT, "not a Unix socket")
             if target.abstract:
@@ -68,6 +69,7 @@ class LocalSockets:
             # The machine's processes share these names: one may trust whoever has taken it.
             raise PermissionError(errno.EACCES, "a name that the machine's processes can call")
         with worker_descriptors.fetch_socket(call.task, call.int_argument(0)) as inside:
+            call.check()
             if inside.family != socket.AF_UNIX:
                 raise OSError(errno.EINVAL, "not a Unix socket")
             inside.bind(b"")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import holders
 from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
-from .resolve import Place, open_place
+from .resolve import Place, Unresolvable, open_place
 from .staged_places import Committed, commit_stage, together
 from .staged_review import (
     Deny,
@@ -61,11 +61,13 @@ class _Present:
 class MountDoor:
     """The door to one generation of the worker, whose process id on this host is `pid`.
 
-    staging_bytes: room for staged changes of a grant without a meter of its own.
+    problem: called with a place and the reason when it cannot be mounted. staging_bytes: room for
+    staged changes of a grant without a meter of its own.
     """
 
     warden: Warden
     pid: int
+    problem: Callable[[str, str], None]
     staging_bytes: int = 1 << 30
     spent: dict[StageRule, Spent] = field(default_factory=dict)
     _present: dict[str, _Present] = field(default_factory=dict)
@@ -75,8 +77,8 @@ class MountDoor:
     def bring(self, wanted: Iterable[Item]) -> Taken:
         """Make the mounts be `wanted`, which lists parents before what stands in them.
 
-        Raises OSError or Unresolvable when a place cannot be mounted: what was wanted before it
-        is in place, it and what comes after is not, and nothing that was taken away came back.
+        A place that cannot be mounted (it moved meanwhile, or something is in its way) is told to
+        `problem` and left out; nothing that was taken away comes back.
         """
         table = {item.destination: item for item in wanted}
         gone, swapped, renewed = [], [], []
@@ -101,12 +103,15 @@ class MountDoor:
         ]
         taken = self._take_off(gone, disturbed)
         for destination, item in table.items():
-            if destination not in self._present:
-                self._add(item)
-            elif destination in swapped:
-                assert isinstance(item, Bind)
-                self._bind(item, "swap")
-                self._present[destination].item = item
+            try:
+                if destination not in self._present:
+                    self._add(item)
+                elif destination in swapped:
+                    assert isinstance(item, Bind)
+                    self._bind(item, "swap")
+                    self._present[destination].item = item
+            except (OSError, Unresolvable) as error:
+                self.problem(destination, str(error))
         return taken
 
     def take_all(self) -> Taken:
@@ -120,16 +125,28 @@ class MountDoor:
         """
         for destination, present in list(self._present.items()):
             if isinstance(present.item, Stage):
-                below = [d for d in self._present if d.startswith(destination + "/")]
-                if below:
-                    continue  # Places are mounted in it; they would be disturbed for nothing.
+                inside = [d for d in self._present if d.startswith(destination + "/")]
+                taken = self._take_if_idle([destination, *inside])
+                for item in taken:
+                    self._add(item)
+
+    def _take_if_idle(self, destinations: list[str]) -> list[Item]:
+        """Take places off, the deepest first, until one is in use; what was, parents first."""
+        taken: list[Item] = []
+        for destination in sorted(destinations, key=lambda d: d.split("/"), reverse=True):
+            item = self._present[destination].item
+            if isinstance(item, (Folder, Link)):
+                self.warden.door({"op": "remove", "target": destination})
+                del self._present[destination]
+            else:
                 try:
                     self._unmount(destination, detach=False)
                 except OSError as error:
                     if error.errno != errno.EBUSY:
                         raise
-                    continue
-                self._add(present.item)
+                    break
+            taken.append(item)
+        return taken[::-1]
 
     def drop_stages(self) -> None:
         """Mount every staged place anew, without what was staged, whoever has it open."""

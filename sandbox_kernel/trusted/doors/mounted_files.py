@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from .file_rights import FileRights
 from .mount import MountDoor, Taken, Warden
-from .mount_table import Bind, Item, plan
-from .resolve import Unresolvable
+from .mount_table import Bind, Item, TooMany, plan
 from .staged_places import Committed
 from .survey import LiveHost, survey
 from .watch import NameWatch
@@ -31,7 +30,7 @@ class MountedFiles:
         staging_bytes: int,
         problem: Callable[[str, str], None],
     ) -> None:
-        self._door = MountDoor(warden, pid, staging_bytes)
+        self._door = MountDoor(warden, pid, problem, staging_bytes)
         self._rights = FileRights()
         self._problem = problem
         self._watch = NameWatch(self._moved)
@@ -73,12 +72,15 @@ class MountedFiles:
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
         rights = self._rights
-        return plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+        try:
+            return plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+        except TooMany as problem:
+            self._problem("files", str(problem))
+            return ()
 
     def _moved(self) -> None:
-        """A name in a watched directory leads elsewhere now."""
-        try:
-            self._door.bring(self._items())
-        except (OSError, Unresolvable) as error:
-            # In the middle of a save the name may lead nowhere; the next event comes at once.
-            self._problem("a file that was replaced", str(error))
+        """A name in a watched directory leads elsewhere now.
+
+        In the middle of a save the name may lead nowhere: the next event comes at once.
+        """
+        self._door.bring(self._items())

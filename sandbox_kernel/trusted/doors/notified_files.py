@@ -12,11 +12,11 @@ from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
 from .mount import Taken
-from .mount_table import Stage, plan
+from .mount_table import Stage, TooMany, plan
 from .notify_files import NotifyFiles
 from .staged_places import Committed, commit_stage, together
 from .staged_review import Spent, StageRule
-from .survey import LiveHost, survey
+from .survey import LiveHost, Surveyed, survey
 
 
 class NotifiedFiles:
@@ -34,7 +34,7 @@ class NotifiedFiles:
         problem: Callable[[str, str], None],
     ) -> None:
         self._pid = pid
-        self._places = GrantedPlaces()
+        self._places = GrantedPlaces(problem)
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
         self.door = NotifyFiles(self._places, rest)
@@ -44,7 +44,11 @@ class NotifiedFiles:
         found = survey(rights.entries)
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
-        items = plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+        try:
+            items = plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+        except TooMany as problem:
+            self._problem("files", str(problem))
+            items, found = (), Surveyed(())
         stages = [item for item in items if isinstance(item, Stage)]
         gone = self._places.set(rights, found.granted, stages)
         if not gone:

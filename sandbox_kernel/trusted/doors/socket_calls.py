@@ -412,6 +412,7 @@ class SocketDoor:
                         self.tell(denied)
                     call.refuse(errno.EACCES)
                     return
+            call.check()  # What was fetched is the caller's, if it still waits.
             inside.listen(call.int_argument(1))
             call.result()
 
