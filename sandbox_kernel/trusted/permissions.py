@@ -20,7 +20,6 @@ from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
 from ..policy.explain import explain, grants
 from ..policy.kinds.names import ModuleEntry
 from ..policy.request import plain_request
-from ..policy.tickets import TicketRefused, verify
 from ..shared.errors import Denied as Refused
 from ..shared.errors import PeerViolation
 from ..shared.messages import Answer, Question, Settings
@@ -28,6 +27,7 @@ from .access import Access, Verdict, access, accesses, decide
 from .approvals import ApprovalStore, StoreError
 from .asking import Asker, question_for
 from .audit import AuditError, AuditLog, Event
+from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
 from .notebook_wishes import notebook_metadata, saved_at
 from .output_gate import DisplayRules
@@ -97,7 +97,11 @@ class Permissions:
     def _take_tickets(self) -> None:
         table = self.session.request.table
         issuers = self.session.rights.issuers
-        for token in table.tickets if table is not None else ():
+        if table is None or not table.tickets:
+            return
+        from ..policy.tickets import TicketRefused, verify  # Few notebooks carry any.
+
+        for token in table.tickets:
             now, notebook = self._clock(), self.session.places.notebook
             ticket = verify(token, issuers, notebook=notebook, now=now)
             if isinstance(ticket, TicketRefused):
@@ -208,17 +212,12 @@ class Permissions:
         table = _well_formed(request)
         if not any(getattr(table, kind) for kind in _KINDS):
             raise Refused('the grant names nothing; write e.g. {"files": [{"path": "data"}]}')
+        left_out = [denied.text for denied in out_of_bounds(table, self.rights)]
         grant = self.session.new_grant(request, source, scope)
-        adds = self.session.would(grant)
-        if not adds and (left_out := self._refusals(request)):
+        if left_out and not self.session.would(grant):
             raise Refused("nothing of that can be granted: " + "; ".join(left_out))
         self._put_in_force(grant)
-        return {"ids": [grant.id], "left_out": self._refusals(request)}
-
-    def _refusals(self, request: Request) -> list[str]:
-        """What of a request no right covers now, each with its reason."""
-        verdicts = (decide(wanted, self.rights) for wanted in accesses(request, self._clock()))
-        return [v.text for v in verdicts if isinstance(v, Denied) and v.code != "files.missing"]
+        return {"ids": [grant.id], "left_out": left_out}
 
     def _put_in_force(self, grant: Grant) -> None:
         self.session.add(grant)
