@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 from ..shared.messages import (
@@ -26,6 +27,8 @@ from ..shared.messages import (
     TakeCopy,
 )
 from . import streams
+from ._sys_threads import raise_in
+from .api import LimitExceeded
 from .bridge import ChannelClosed, Guard, Link, unread
 from .folder import Folder
 from .interrupts import Interrupts
@@ -119,7 +122,10 @@ class Worker:
             task = self.loop.create_task(self._serve(message, buffers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        self.link.take((InputGiven, Breach))  # Late: the cell that they are for is over.
+        for breach, _ in self.link.take(Breach):
+            if breach.idle:
+                self._stop_threads(breach.text)
+        self.link.take(InputGiven)  # Late, as any other breach: the cell that it is for is over.
 
     async def _serve(self, request: Request, buffers: list[bytes]) -> None:
         with self.interrupts.own_code():
@@ -214,12 +220,25 @@ class Worker:
                 waiting.append((request, buffers))
         self.link.put_back(waiting)
         for breach, _ in self.link.take(Breach):
-            from .api import LimitExceeded
-
-            return LimitExceeded(breach.text)
+            if not breach.idle:
+                return LimitExceeded(breach.text)
+            self._stop_threads(breach.text)
         if waiting:
             self.loop.call_soon_threadsafe(self._start_arrived)
         return None
+
+    def _stop_threads(self, text: str) -> None:
+        """Raise `LimitExceeded` in the threads that cells have left behind."""
+        if self._running is not None:
+            return  # They count with the cell that runs now.
+
+        def told(error: LimitExceeded) -> None:
+            BaseException.__init__(error, text)
+
+        error = type("LimitExceeded", (LimitExceeded,), {"__init__": told, "__module__": "sandbox"})
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and thread is not self.flusher.thread:
+                raise_in(thread.ident or 0, error)
 
     def _tell_main(self) -> None:
         """Called by another thread that read messages which are not its own."""

@@ -151,12 +151,16 @@ class Answer(_Message, frozen=True, tag="answer"):
 
 
 class Breach(_Message, frozen=True, tag="breach"):
-    """A limit was reached; `text` names limit, used and allowed."""
+    """A limit was reached; `text` names limit, used and allowed.
+
+    `idle`: by threads that went on between two cells, so it is raised in these.
+    """
 
     limit: str
     text: str
     used: float = 0
     allowed: float = 0
+    idle: bool = False
 
 
 class TakeCopy(_Message, frozen=True, tag="take-copy"):

@@ -316,7 +316,7 @@ class CellWatch:
         """Raise `LimitExceeded` in the cell."""
         worker = self._supervisor.worker
         if worker is not None:
-            worker.send(Breach(limit, text, used, allowed))
+            worker.send(Breach(limit, text, used, allowed, not self._supervisor.busy))
             worker.urge()
 
     def kill_cell(self, why: str) -> None:

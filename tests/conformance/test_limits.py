@@ -138,7 +138,7 @@ ROWS = (
         "    time.sleep(.5)\nfinally:\n    for p in many: p.kill(); p.wait()",
         "import subprocess\np = subprocess.Popen(['sleep', '30']); p.kill(); p.wait()",
         20,
-        ("LimitExceeded", "BlockingIOError"),
+        ("BlockingIOError", "LimitExceeded"),
         "3",
     ),
     Row(

@@ -34,6 +34,8 @@ COPY_GOES = 0.97
 COPY_MATTERS = 0.02
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
+#: Processors' worth of work from which threads that were told to stop have not stopped.
+_STILL_BUSY = 0.5
 #: Share of a limit from which an error that may have other reasons is put down to it.
 _NEARLY_ALL = 0.8
 #: Bytes by which the wall may stand beside where it should.
@@ -456,11 +458,18 @@ class Monitor:
         elif limit is not None and spent > limit.value:
             reached = Reached(BY_NAME["cpu_time"], spent, limit, "work between two cells")
             if self._escalation.reach(reached, sample.clock):
+                self._looked_before = begin.clock
                 self._tell(reached)
-            ends_at = self._escalation.ends_at(self._grace)
-            if ends_at is not None and sample.clock >= ends_at:
+                self._idle_begin = sample
+        ends_at = self._escalation.ends_at(self._grace)
+        if ends_at is not None and sample.clock >= ends_at:
+            told = self._idle_begin or sample
+            still = (sample.cpu - told.cpu) > _STILL_BUSY * (sample.clock - told.clock)
+            if still:
                 self._kill()
                 return
+            self._escalation = Escalation()
+            self._idle_begin = None
         self._schedule(IDLE_PERIOD, idle=True)
 
     # -- numbers

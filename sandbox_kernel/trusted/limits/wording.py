@@ -55,7 +55,7 @@ def _place(limit: Limit) -> str:
 
 def remedy(limit: Limit, scope: str = "a cell") -> str:
     """How to ask for more of it."""
-    if scope != "a cell":
+    if scope == "the session":
         return "A restart of the kernel begins a new session."
     if limit.most.value <= limit.amount.value:
         return f"No more can be asked for here: limits.max has {limit.most}."
