@@ -417,6 +417,59 @@ def test_a_killed_cell_leaves_nothing_half_written(
     assert os.listdir(world.nb / "out") == ["old"]
 
 
+def test_what_a_dead_worker_staged_is_not_committed_for_its_copy(
+    world: World, start: Start, level: Level
+) -> None:
+    """A dormant copy goes on behind the same walls; here the worker stands for its own copy."""
+    (world.nb / "out").mkdir()
+    rights = world.files('path = "out"\nmode = "create"')
+    worker = start(rights, level)
+    worker.begin(rights)
+    worker.run("f = open('out/half', 'w'); f.write('half'); f.flush()")
+    worker.on_loop(worker.doors.worker_gone)
+    assert worker.end().written == ()
+    worker.on_loop(worker.doors.worker_replaced, worker.generation)
+    worker.begin(rights)
+    assert worker.value("os.listdir('out')") == []
+    worker.run("open('out/whole', 'w').write('whole')")
+    worker.end()
+    assert os.listdir(world.nb / "out") == ["whole"]
+
+
+def test_staged_files_beside_other_grants_follow_the_host(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "x").write_text("X")
+    (world.nb / "a.txt").write_text("1")
+    rights = world.files('path = "a.txt"\nmode = "write"', 'path = "data"\nmode = "read"')
+    worker = start(rights, level)
+    for host, cell in (("2", "3"), ("4", "5")):
+        (world.nb / "a.txt").write_text(host)
+        worker.begin(rights)
+        assert worker.value("open('a.txt').read()") == host
+        assert worker.value("open('data/x').read()") == "X"
+        worker.run(f"open('a.txt', 'w').write('{cell}')")
+        worker.end()
+        assert (world.nb / "a.txt").read_text() == cell
+
+
+def test_something_in_the_way_of_a_grant_is_told_and_left_out(
+    world: World, start: Start, level: Level
+) -> None:
+    """A cell that makes a link where another grant is to appear hurts itself alone."""
+    for name in ("out", "out/data"):
+        (world.nb / name).mkdir()
+    (world.nb / "out" / "data" / "x").write_text("X")
+    only = world.files('path = "out"\nmode = "write"')
+    worker = start(only, level)
+    both = world.files('path = "ROOT/outside"\nmode = "read"', 'path = "out"\nmode = "write"')
+    worker.run("os.rename('out/data', 'out/aside'); os.symlink('ROOT/outside', 'out/data')")
+    worker.follow(both)
+    assert worker.value("open('out/aside/x').read()") == "X"
+    assert worker.value("open('ROOT/outside/secret.txt').read()") == "CANARY"
+
+
 def test_an_open_staged_file_stays_usable_over_cells(
     world: World, start: Start, level: Level
 ) -> None:
