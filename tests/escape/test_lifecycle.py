@@ -204,9 +204,11 @@ def test_programs_run_behind_the_same_walls_and_end_with_the_worker(
     level: Level, tmp_path: Path
 ) -> None:
     (tmp_path / "canary").write_text("secret")
-    seconds = str(100_000 + os.getpid())
+    mark = f"mark-{os.getpid()}-{level.value}"
     run = "__import__('subprocess').run({!r}).returncode".format
-    start = "__import__('subprocess').Popen({!r}, start_new_session=True).pid > 0".format
+    start = (
+        "__import__('subprocess').Popen({!r}, stdout=-1, start_new_session=True).stdout.readline()"
+    ).format
     read, kill = run(["cat", str(tmp_path / "canary")]), run(["kill", "-0", "1"])
 
     async def main() -> None:
@@ -216,11 +218,12 @@ def test_programs_run_behind_the_same_walls_and_end_with_the_worker(
             assert await worker.ask(run(["true"])) == "0"
             assert await worker.ask(read) == "1"
             assert await worker.ask(kill) == "1"
-            assert await worker.ask(start(["sleep", seconds])) == "True"
-            assert _running(seconds)
+            stays = ["sh", "-c", "echo; sleep 1000; :", mark]
+            assert await worker.ask(start(stays)) == repr(b"\n")
+            assert _running(mark)
 
     asyncio.run(main())
-    assert not _running(seconds)
+    assert not _running(mark)
 
 
 def _running(argument: str) -> bool:
