@@ -106,6 +106,8 @@ async def _serve(
         data_directory(options),
         options.metadata is not None,
     )
+    for text in () if warden is None else warden.warnings:
+        supervisor.warn(text)
     with _end_with_parent(supervisor.stop):
         await supervisor.run()
     return 0

@@ -175,6 +175,11 @@ class Supervisor:
             return
         self.channels.publish("sandbox_event", {"kind": kind, **body}, self.last_parent)
 
+    def warn(self, text: str) -> None:
+        """Something about the machine that the person should know: shown once, and in `status`."""
+        if self.permissions is not None:
+            self.permissions.problem(text)
+
     @property
     def busy(self) -> bool:
         """True while a request is being worked on."""
@@ -211,6 +216,8 @@ class Supervisor:
                 },
             ],
             "supported_features": [],
+            # An extension of ours: what stands between a cell and the host.
+            "sandbox": {"level": self.level, "missing": list(self.missing)},
         }
 
     # -- requests
@@ -415,6 +422,8 @@ class Supervisor:
             self._next()
             return
         self.level, self.missing = generation.level.value, generation.missing
+        for path in generation.unreadable:
+            self.warn(f"the worker cannot read {path}, which Python needs")
         worker = self.worker = WorkerProcess(generation, self)
         if self.doors is not None and self.permissions is not None:
             self.doors.open_for(generation, self.permissions.rights)

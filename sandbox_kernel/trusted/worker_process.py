@@ -51,6 +51,8 @@ class Generation(Protocol):
     level: Level
     #: The layers of confinement that this machine lacks.
     missing: tuple[str, ...]
+    #: Parts of the installed environment that the worker cannot read.
+    unreadable: tuple[str, ...]
     scratch: str
 
     @property
