@@ -72,7 +72,7 @@ test-escape: venv
 	tools/as_nobody $(PYTEST) -p no:cacheprovider tests/escape
 
 test-browser: venv chromium
-	$(PYTEST) -m browser tests/browser tests/features
+	$(PYTEST) --dist loadfile -m browser tests/browser tests/features
 
 chromium:
 	tools/chromium

@@ -123,7 +123,7 @@ def played(
         yield results
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_active_output_does_nothing_behind_the_gate(
     played: dict[str, Played], attack: Attack

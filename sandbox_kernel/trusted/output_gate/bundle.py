@@ -130,6 +130,15 @@ class BundleGate:
         cleaned = self._sanitiser.clean(value)
         if self.rules.html == "frame" and cleaned.withheld:
             showing.data[mime] = frame.framed(well_formed(value))
+            if frame.LOADS.search(value):
+                showing.html_withheld.append(
+                    Withheld(
+                        "what this output loads from an address",
+                        "a frame reaches no network; let the library embed its scripts",
+                        "html",
+                        "raw",
+                    )
+                )
             return
         showing.data[mime] = cleaned.html
         showing.html_withheld += cleaned.withheld

@@ -70,6 +70,13 @@ Element.prototype.attachShadow = function (options) {
 })()</script>"""
 
 _HEIGHT = re.compile(r"(?<![-\w])height[\"']?\s*[:=]\s*[\"']?([0-9]{2,4})(?![0-9%])")
+LOADS = re.compile(
+    r"(?:<|&lt;)(?:script|link|iframe|img)\b[^<>]{0,300}?(?:src|href)\s*=\s*"
+    r"(?:[\"']|&quot;|&#39;|&#x27;)?\s*(?:https?:)?//",
+    re.IGNORECASE,
+)
+"""Finds elements that load from an address, also in the escaped text of an inner frame."""
+
 DEFAULT_HEIGHT, LEAST_HEIGHT, MOST_HEIGHT = 420, 60, 1_000
 _SCANNED = 200_000
 

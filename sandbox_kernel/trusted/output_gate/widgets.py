@@ -170,7 +170,9 @@ class StateRules:
         if key == "autoplay":
             return False
         if key == "icon":
-            return value if isinstance(value, str) and _ICON.match(value) else ""
+            return _icon(value)
+        if key == "icons":
+            return [_icon(each) for each in value] if isinstance(value, list | tuple) else []
         if key in ("source", "target") and name in ("LinkModel", "DirectionalLinkModel"):
             return self._link_end(value)
         if name == "OutputModel":
@@ -193,6 +195,13 @@ class StateRules:
         if model is None or model.name in _UNLINKABLE or model.name.endswith("StyleModel"):
             raise refused
         return [reference, attribute]
+
+
+def _icon(value: Any) -> str:
+    """Names of icons become class names: none that is Jupyter's own."""
+    if not isinstance(value, str) or not _ICON.match(value):
+        return ""
+    return " ".join(word for word in value.split() if not word.startswith(("jp-", "lm-", "p-")))
 
 
 def _layout(key: str, value: Any) -> str | None:

@@ -285,3 +285,17 @@ def test_markdown_keeps_its_text_in_both_forms() -> None:
     assert "a &lt; b" in data["text/markdown"]
     assert "<img" not in data["text/markdown"]
     assert "*c*" in data["text/markdown"]
+
+
+@pytest.mark.parametrize(
+    ("html", "noted"),
+    [
+        ("<script>draw()</script>", False),
+        ('<script src="https://cdn.example/x.js"></script>', True),
+        ("<iframe srcdoc='&lt;script src=&quot;https://cdn.example/x.js&quot;>'></iframe>", True),
+    ],
+)
+def test_a_frame_that_stays_empty_says_why(html: str, noted: bool) -> None:
+    data = shown({"text/html": html}, html="frame")
+    assert "<iframe sandbox=" in data["text/html"]
+    assert ("Withheld: what this output loads" in data["text/html"]) is noted
