@@ -84,7 +84,7 @@ class _DeepRecursion:
 
 def _transform(
     tree: Tree, filename: str, source: str | None, imported: Iterable[str], package: bool
-) -> tuple[Tree, str]:
+) -> tuple[Tree, str, bool]:
     nonce = "\0" + secrets.token_hex(12) + ":"
     transformer = CellTransformer(nonce, imported, package=package)
     try:
@@ -99,7 +99,7 @@ def _transform(
         transformer.refuse(tree, "this cell", why)
     if transformer.refusals:
         raise _refused(transformer.refusals, filename, source)
-    return out, nonce
+    return out, nonce, not transformer.guards
 
 
 def _refused(refusals: list[Refusal], filename: str, source: str | None) -> RefusedSyntax:
@@ -140,7 +140,7 @@ def compile_tree(
         RefusedSyntax: something is refused.
         SyntaxError: CPython's compiler refuses it (``return`` outside a function ...).
     """
-    tree, nonce = _transform(tree, filename, source, imported, package)
+    tree, nonce, unchanged = _transform(tree, filename, source, imported, package)
     try:
         with _DeepRecursion(_DEEP_IN_C), warnings.catch_warnings():
             # a guard stands in the tree as a string that is called
@@ -151,6 +151,11 @@ def compile_tree(
     except SyntaxError:
         raise
     except (RecursionError, MemoryError, ValueError, TypeError, OverflowError) as error:
+        if unchanged and source is not None and isinstance(error, RecursionError):
+            # CPython nests deeper from text than from a tree; the two are the same here
+            code = compile(source, filename, mode, flags, dont_inherit=True)
+            assert isinstance(code, types.CodeType)
+            return code
         why = f"CPython's compiler says: {error}"
         refusal = Refusal("this cell", why, "", 1, 0)
         raise _refused([refusal], filename, source) from None

@@ -226,7 +226,9 @@ def unreviewed() -> list[str]:
     aliases = {"Num", "Str", "Bytes", "NameConstant", "Ellipsis", "Index", "ExtSlice", "Suite"}
     aliases |= {"AugLoad", "AugStore", "Param"}
     for name, node in vars(ast).items():
-        if not (isinstance(node, type) and issubclass(node, ast.AST)) or name in aliases:
+        if not (isinstance(node, type) and issubclass(node, ast.AST)):
+            continue
+        if name in aliases or name.startswith("_"):
             continue
         if node.__subclasses__() and not node._fields:
             continue

@@ -36,7 +36,7 @@ _Node = TypeVar("_Node", bound=ast.AST)
 class CellTransformer(RestrictingNodeTransformer):
     """Transform one tree; ``refusals`` then lists what was refused.
 
-    ``imported`` are names that hold modules already, so that a store into one is refused with a
+    ``guards`` counts the guards put in: with none, the tree is as it was. ``imported`` are names that hold modules already, so that a store into one is refused with a
     word about modules and not at the module's own guard.
     """
 
@@ -120,10 +120,10 @@ class CellTransformer(RestrictingNodeTransformer):
         return ast.copy_location(new, old)
 
     def _guard(self, name: str, at: ast.AST) -> ast.expr:
+        self.guards += 1
         return self._at(ast.Constant(self._nonce + name), at)
 
     def _call(self, name: str, arguments: list[ast.expr], at: ast.AST) -> ast.expr:
-        self.guards += 1
         return self._at(ast.Call(self._guard(name, at), arguments, []), at)
 
     def _text(self, value: object, at: ast.AST) -> ast.expr:
