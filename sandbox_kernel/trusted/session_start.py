@@ -12,6 +12,9 @@ from .confine.launch import Warden
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
 from .doors import Doors, environment_proxy, system_resolver
+from .doors.mount_table import writable_points
+from .doors.resolve import Unresolvable, resolve
+from .doors.survey import LiveHost
 from .limits import walls
 from .notebook_wishes import notebook_metadata
 from .options import LaunchOptions
@@ -102,9 +105,12 @@ def _variables(rights: Rights) -> set[str]:
 
 def _writable_points(rights: Rights) -> tuple[str, ...]:
     """Every place that a tier of the policy may ever make writable."""
-    found = set()
+    places = []
     for rule in rights.rules:
         if isinstance(rule.entry, FileEntry) and rule.entry.mode != "read":
-            for place in rule.entry.places:
-                found |= {place.fixed_prefix, place.written_prefix}
-    return tuple(sorted(found))
+            for pattern in rule.entry.places:
+                try:
+                    places.append(resolve(pattern.fixed_prefix, "/"))
+                except Unresolvable:
+                    continue  # Nothing can be granted there.
+    return writable_points(places, LiveHost())

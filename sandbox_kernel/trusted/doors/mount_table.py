@@ -446,15 +446,14 @@ def _relative(path: str, directory: str) -> str:
 def writable_points(places: Iterable[Place], host: Host) -> tuple[str, ...]:
     """Directories at which these places may ever be mounted writable, for the seal's Landlock.
 
-    A file's own directory counts: single writable files are staged there.
+    A file, or what does not exist yet, is staged in the nearest directory above it that exists.
     """
     found: set[str] = set()
     for place in places:
-        if place.kind == "directory":
-            found.add(place.real)
-        directory = os.path.dirname(place.real)
-        while directory != "/" and host.look(directory) is None:
-            directory = os.path.dirname(directory)
+        found.add(place.real)
         if place.kind != "directory":
+            directory = os.path.dirname(place.real)
+            while directory != "/" and host.look(directory) is None:
+                directory = os.path.dirname(directory)
             found.add(directory)
     return tuple(sorted(found))

@@ -219,4 +219,4 @@ def test_skeletons_have_a_place_of_their_own() -> None:
 def test_writable_points_are_known_before_anything_is_granted() -> None:
     host = Tree("/nb/d/x")
     places = [Place("/nb/d", "/nb/d", "directory"), Place("/nb/new/y", "/nb/new/y", "missing")]
-    assert writable_points(places, host) == ("/nb", "/nb/d")
+    assert writable_points(places, host) == ("/nb", "/nb/d", "/nb/new/y")
