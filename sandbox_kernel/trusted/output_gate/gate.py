@@ -78,6 +78,7 @@ class OutputGate:
         self.used = 0
         """Bytes that this cell has put out, and that were let through."""
         self._messages = self._outputs = self._comm_messages = 0
+        self._told_displays = False
         self.exceeded: str | None = None
         """The sentence that told the limit's end, once the cell has passed it; else None."""
 
@@ -187,19 +188,24 @@ class OutputGate:
             return self._stop()
         display = _display_id(content)
         transient = {}
+        after: list[Outgoing] = []
         if display is not None and self._remember_display(display):
             transient = {"display_id": display}
-        return [Outgoing("display_data", {**self._shown(content), "transient": transient})]
+        elif display is not None and not self._told_displays:
+            self._told_displays = True
+            text = f"[displays limit: {self._caps.displays} are open; this one cannot be updated]\n"
+            after = [Outgoing("stream", {"name": "stderr", "text": text})]
+        return [Outgoing("display_data", {**self._shown(content), "transient": transient}), *after]
 
     def _execute_result(
         self, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
     ) -> list[Outgoing]:
-        [sent] = self._display_data(content, metadata, buffers)
+        sent, *after = self._display_data(content, metadata, buffers)
         if sent.msg_type != "display_data":
             return [sent]
         count = content.get("execution_count")
         count = count if isinstance(count, int) and not isinstance(count, bool) else 0
-        return [Outgoing("execute_result", {**sent.content, "execution_count": count})]
+        return [Outgoing("execute_result", {**sent.content, "execution_count": count}), *after]
 
     def _update_display(
         self, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
@@ -211,7 +217,7 @@ class OutputGate:
         return [Outgoing("update_display_data", {**self._shown(content), "transient": transient})]
 
     def _remember_display(self, display: str) -> bool:
-        if display not in self._displays and len(self._displays) >= self._session.display_ids:
+        if display not in self._displays and len(self._displays) >= self._caps.displays:
             return False
         self._displays.add(display)
         return True

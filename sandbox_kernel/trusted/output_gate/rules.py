@@ -62,13 +62,14 @@ class OutputCaps:
     messages: int = 100_000
     outputs: int = 10_000
     comm_messages: int = 100_000
+    displays: int = 20_000
+    """Display ids of the whole session: each may be updated later, so each is kept."""
 
 
 @dataclass(frozen=True)
 class SessionCaps:
     """How much the gate remembers over a kernel's life."""
 
-    display_ids: int = 20_000
     comms: int = 50_000
 
 

@@ -299,3 +299,22 @@ def test_a_frame_that_stays_empty_says_why(html: str, noted: bool) -> None:
     data = shown({"text/html": html}, html="frame")
     assert "<iframe sandbox=" in data["text/html"]
     assert ("Withheld: what this output loads" in data["text/html"]) is noted
+
+
+def test_displays_of_a_session_are_counted_and_the_end_is_told_once() -> None:
+    made = OutputGate(DisplayRules())
+    made.begin_cell("c", OutputCaps(displays=2))
+    sent = []
+    for number in range(5):
+        transient = {"display_id": f"d{number}"}
+        content = {"data": {"text/plain": "x"}, "metadata": {}, "transient": transient}
+        sent += made.iopub("display_data", content, {}, [])
+    assert [out.content.get("transient") for out in sent if out.msg_type == "display_data"] == [
+        {"display_id": "d0"},
+        {"display_id": "d1"},
+        {},
+        {},
+        {},
+    ]
+    [told] = [out.content["text"] for out in sent if out.msg_type == "stream"]
+    assert "displays limit: 2" in told
