@@ -1,12 +1,16 @@
 """What the doors cost: opens, imports, a CSV file, a request, a grant, beside the same unconfined.
 
 The mount door opens at the speed of the file system with Landlock's check on top; at the notify
-door each open of a granted file goes to the supervisor.
+door each open of a granted file goes to the supervisor. Where the package `sandlock` is installed
+(PyPI; it brokers what Landlock cannot say), the same is measured behind its walls.
 """
 
 from __future__ import annotations
 
 import http.server
+import importlib.util
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -55,6 +59,26 @@ GOALS = {
     ("notify door", "import numpy, pandas"): 1.15,
 }
 GRANT_GOAL_MS = 1.0
+
+
+PEER = "sandlock"
+
+
+def under_peer(folder: Path, port: int, source: str) -> float:
+    """What the same code takes in a process that the nearest peer confines."""
+    import sandlock
+
+    sandbox = sandlock.Sandbox(
+        fs_readable=["/usr", "/lib", "/lib64", "/etc", "/proc", "/dev", str(folder)]
+        + [path for path in (*sys.path, sys.prefix, sys.base_prefix) if os.path.exists(path)],
+        net_allow=[f"localhost:{port}"],
+        cwd=str(folder),
+    )
+    program = f"import os, time\n{source}\nprint(it)"
+    done = sandbox.run([sys.executable, "-c", program], timeout=120)
+    if not done.success:
+        raise RuntimeError(f"{PEER}: {done} {done.stderr!r}")
+    return float(done.stdout)
 
 
 class _Pong(http.server.BaseHTTPRequestHandler):
@@ -114,6 +138,7 @@ def main(argv: Sequence[str]) -> int:
         '[[given.files]]\npath = "."\nmode = "read"\nreason = "benchmark"\n'
         f'[[given.sockets]]\nconnect = "localhost:{server.server_port}"\nreason = "benchmark"'
     )
+    peer = importlib.util.find_spec(PEER) is not None
     taken: dict[tuple[str, str], list[float]] = {}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
@@ -124,10 +149,13 @@ def main(argv: Sequence[str]) -> int:
             for what, source in works.items():
                 with closing(Plain(folder)) as plain:
                     taken.setdefault(("plain", what), []).append(plain.run(source))
+                if peer:
+                    seconds = under_peer(folder, server.server_port, source)
+                    taken.setdefault((PEER, what), []).append(seconds)
                 for door, level in DOORS.items():
                     with closing(Walled(folder, level, rights)) as worker:
                         taken.setdefault((door, what), []).append(worker.run(source))
-        for door in DOORS:
+        for door in (*DOORS, PEER) if peer else DOORS:
             for what in works:
                 ours, plain_takes = median(taken[door, what]), median(taken["plain", what])
                 detail = f"{1e3 * ours:.3g} ms beside {1e3 * plain_takes:.3g} ms"
