@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,27 +204,26 @@ def python_for_nobody() -> str | None:
     return None
 
 
-def run_as_nobody(file: str, base: Path) -> str:
-    """Run a test file as an unprivileged user; what pytest printed. Fails with it."""
+def run_as_nobody(file: str) -> None:
+    """Run a test file as an unprivileged user; fails with it."""
     python = python_for_nobody()
     if python is None:
         pytest.skip("no Python of this version that an unprivileged user can run")
-    for folder in (base, *base.parents[:2]):
-        folder.chmod(0o755)
-    os.chown(base, 65534, 65534)
     root = Path(file).parents[3]
     path = [str(root), *(p for p in sys.path if p.endswith("site-packages"))]
-    done = subprocess.run(
-        [*NOBODY, python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        + ["--basetemp", str(base / "run"), file],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"},
-    )
+    # Not below pytest's own folder: every start of pytest closes that to other users.
+    with tempfile.TemporaryDirectory() as base:
+        os.chown(base, 65534, 65534)
+        done = subprocess.run(
+            [*NOBODY, python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+            + ["--basetemp", f"{base}/run", file],
+            capture_output=True,
+            text=True,
+            timeout=400,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.fixture
