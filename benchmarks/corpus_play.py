@@ -11,6 +11,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,6 +39,7 @@ _PRELOAD = "numpy pandas scipy.stats scipy.optimize matplotlib.pyplot sklearn.ba
 _PRELOAD += " sklearn.ensemble sklearn.linear_model sympy seaborn networkx statsmodels.api"
 _OUTPUT = 200_000  # characters kept of a cell's output
 _MEMORY = 4 << 30  # bytes
+_COPIED = 20 << 20  # bytes of a document's folder
 
 
 def main(arguments: list[str]) -> None:
@@ -97,15 +99,26 @@ def _in_child(shell: Any, job: dict[str, Any]) -> dict[str, Any]:
     return {"package": job["package"], "path": job["path"], "cells": cells}
 
 
+def _copy_of(work: Path, into: Path) -> Path:
+    """A copy of the document's folder, so that one run does not meet another's files."""
+    into.mkdir()
+    total = 0
+    for path in sorted(work.iterdir()) if work.is_dir() else []:
+        if path.is_file() and total + path.stat().st_size <= _COPIED:
+            total += path.stat().st_size
+            shutil.copy(path, into)
+    return into
+
+
 def _play(shell: Any, job: dict[str, Any], answer: Path, folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
-    work = Path(job["root"], job["path"]).parent
-    os.chdir(work if work.is_dir() else folder)
+    os.chdir(_copy_of(Path(job["root"], job["path"]).parent, Path(folder, "work")))
     with open(answer, "w", encoding="utf-8") as out:
         for cell in job["cells"]:
             text = io.StringIO()
+            began = time.process_time()
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
                 result = shell.run_cell(cell, store_history=True)
             error = result.error_before_exec or result.error_in_exec
@@ -113,6 +126,7 @@ def _play(shell: Any, job: dict[str, Any], answer: Path, folder: str) -> None:
                 "error": type(error).__name__ if error is not None else None,
                 "why": str(error)[:300] if error is not None else "",
                 "text": text.getvalue()[:_OUTPUT],
+                "seconds": time.process_time() - began,
             }
             out.write(json.dumps(shown) + "\n")
             out.flush()

@@ -89,6 +89,7 @@ def _warm_dateutil(module: Any) -> None:
 
 LEFT_OPEN: dict[tuple[str, str], str] = {
     ("weakref", "finalize"): "registry and flags of pending finalizers",
+    ("threadpoolctl", "OpenBLASController._SHARED_STATE"): "which thread limits the others",
     ("unittest.mock", "Mock"): "a class of its own for each mock, which gets its methods",
     ("unittest.mock", "MagicMock"): "a class of its own for each mock, which gets its methods",
     ("unittest.mock", "AsyncMock"): "a class of its own for each mock, which gets its methods",
@@ -136,6 +137,13 @@ LAZY_CLASSES: list[LazyClass] = [
         "_get_blit_background_id",
         _family,
         "a count",
+    ),
+    LazyClass(
+        "seaborn.palettes",
+        "",
+        "_patch_colormap_display",
+        _classes_of("matplotlib.colors", "Colormap"),
+        "how a colour map is shown",
     ),
     LazyClass("matplotlib.legend", "Legend", "set_default_handler_map", _own_class, "the map"),
     *(

@@ -36,8 +36,9 @@ _Node = TypeVar("_Node", bound=ast.AST)
 class CellTransformer(RestrictingNodeTransformer):
     """Transform one tree; ``refusals`` then lists what was refused.
 
-    ``guards`` counts the guards put in: with none, the tree is as it was. ``imported`` are names that hold modules already, so that a store into one is refused with a
-    word about modules and not at the module's own guard.
+    ``guards`` counts the guards put in: with none, the tree is as it was. ``imported`` are names
+    that hold modules already, so that a store into one is refused with a word about modules and
+    not at the module's own guard.
     """
 
     def __init__(self, nonce: str, imported: Iterable[str] = (), *, package: bool = False) -> None:
