@@ -80,13 +80,19 @@ def mapped_below(pids: list[int], destination: str) -> set[str]:
 
 
 def processes(worker: int) -> list[int]:
-    """All processes of the pid namespace that `worker` is in, this process's own left out."""
+    """All processes that run behind the walls of `worker`, that one among them.
+
+    With a pid namespace of its own, whatever is in it; without one, whatever descends from the
+    process that started the worker, to which orphans come back.
+    """
     try:
         namespace = os.readlink(f"/proc/{worker}/ns/pid")
-    except OSError:
-        return []
-    if namespace == os.readlink("/proc/self/ns/pid"):
-        return [worker]
+        shared = namespace == os.readlink("/proc/self/ns/pid")
+        parents = _parents() if shared else {}
+        if shared:
+            return _descendants(parents[worker], parents)
+    except (OSError, KeyError):
+        return []  # It has ended.
     found: list[int] = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -95,6 +101,32 @@ def processes(worker: int) -> list[int]:
                     found.append(int(name))
             except OSError:
                 continue  # gone, or another user's
+    return found
+
+
+def _parents() -> dict[int, int]:
+    """The parent of every process."""
+    found: dict[int, int] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+def _descendants(first: int, parents: dict[int, int]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for process, parent in parents.items():
+        children.setdefault(parent, []).append(process)
+    found: list[int] = []
+    todo = list(children.get(first, ()))
+    while todo:
+        process = todo.pop()
+        found.append(process)
+        todo += children.get(process, ())
     return found
 
 

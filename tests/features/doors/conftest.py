@@ -95,8 +95,9 @@ class Worker:
             entry=("-c", HAND),
             forced_level=self.level,
             writable_points=points,
-            spawn=options.pop("spawn", False),
+            spawn=options.get("spawn", False),
         )
+        self.spawn = bool(options.pop("spawn", False))
         self.warden = Warden.start(spec)
         self.doors = Doors(
             self.warden,
@@ -109,6 +110,7 @@ class Worker:
     async def launch(self) -> None:
         self.generation = self.warden.launch(self.doors.door_factory)
         await asyncio.wait_for(self.generation.sealed(), SECONDS)
+        self.generation.allow_forks(lambda: self.spawn)
         self._channel = self.generation.channel.dup()
         self._channel.settimeout(SECONDS)
         self._stream = self._channel.makefile("rb")

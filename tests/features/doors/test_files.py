@@ -617,6 +617,24 @@ def test_whoever_holds_a_revoked_directory_ends(
     assert os.listdir(world.nb / "data") == ["canary"]
 
 
+def test_a_child_that_holds_a_revoked_directory_ends(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.nb / "data").mkdir()
+    worker = start(world.files('path = "data"\nmode = "read"'), level, spawn=True)
+    worker.run(
+        "r, w = os.pipe()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    fd = os.open('data', os.O_RDONLY); os.write(w, b'x')\n"
+        "    import signal; signal.pause()\n"
+        "os.read(r, 1); it = child"
+    )
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ("a directory descriptor",)
+    assert worker.value("os.waitpid(child, 0)[1]") == 9
+
+
 def test_narrowing_takes_the_rest_away(world: World, start: Start, level: Level) -> None:
     (world.nb / "data" / "sub").mkdir(parents=True)
     (world.nb / "data" / "sub" / "x").write_text("X")
