@@ -105,12 +105,21 @@ class Facades:
         """Make an imported submodule visible in its parent's facade."""
         _names(self._made[parent])[leaf] = module
 
-    def bare(self, name: str) -> Facade:
-        """A facade that holds nothing: the parent of an allowed submodule."""
+    def bare(self, name: str, below: Callable[[str, str], types.ModuleType | None]) -> Facade:
+        """A facade of a package that is not given itself: ``below`` finds what of it is."""
         made = self._made.get(name)
         if made is None:
             made = Facade(name)
-            _names(made).update(self._replacements.get(name, {}))
+            space = _names(made)
+            space.update(self._replacements.get(name, {}))
+
+            def __getattr__(key: str) -> Any:
+                found = None if key.startswith("_") else below(name, key)
+                if found is None:
+                    raise AttributeError(f"module {name!r} has no attribute {key!r}")
+                return found
+
+            space["__getattr__"] = __getattr__
             self._made[name] = made
             self._own.adopt_module(made, own=False)
         return made

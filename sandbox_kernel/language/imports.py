@@ -134,10 +134,28 @@ class Imports:
             if not self.allowed(name):
                 raise self._refused(name)
             return self._trusted(name)
+        if any(given.startswith(name + ".") for given in self._rules.modules):
+            return self._package_of_given(name)
         granted = self._granted(name)
         if granted is not None:
             return granted
         raise self._refused(name)
+
+    def _package_of_given(self, name: str) -> tuple[types.ModuleType, types.ModuleType]:
+        """A package of which only modules below it are given: it shows these, and no more."""
+        parts = name.split(".")
+        facades = [
+            self._facades.bare(".".join(parts[:length]), self._below)
+            for length in range(1, len(parts) + 1)
+        ]
+        return facades[0], facades[-1]
+
+    def _below(self, package: str, name: str) -> types.ModuleType | None:
+        full = f"{package}.{name}"
+        below = any(given.startswith(full + ".") for given in self._rules.modules)
+        if not (self.allowed(full) or below):
+            return None
+        return self._resolve(full)[1]
 
     def _refused(self, name: str) -> RefusedModule:
         error = RefusedModule(module_refusal(self._rules, name), name=name)
@@ -164,7 +182,7 @@ class Imports:
             if self.allowed(dotted):
                 facade = self._facades.of(sys.modules[dotted], dotted)
             else:
-                facade = self._facades.bare(dotted)
+                facade = self._facades.bare(dotted, self._below)
             if facades:
                 self._facades.attach(".".join(parts[: length - 1]), parts[length - 1], facade)
             facades.append(facade)

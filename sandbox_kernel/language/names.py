@@ -101,6 +101,9 @@ _MACHINERY_OF = {
     "template_string": "pandas",
     "environment": "jinja2",
     "kernel": "ipykernel",
+    "frame": "asyncio",
+    "parser": "pathlib",
+    "pathmod": "pathlib",
     "globs": "doctest",
     "module": "unittest",
 }

@@ -81,6 +81,9 @@ WITHHELD: dict[str, Withheld] = {
     "asyncio": _less(
         "create_subprocess_exec create_subprocess_shell subprocess base_subprocess", _SPAWNS
     ),
+    "asyncio.graph": _only("", _FRAMES),
+    "concurrent.futures": _less("InterpreterPoolExecutor interpreter", _RUNS),
+    "concurrent.interpreters": _only("", _RUNS),
     "asyncio.subprocess": _only("", _SPAWNS),
     "os": _less("_wrap_close", _SPAWNS),
     "posix": _only("", "use os"),

@@ -189,9 +189,19 @@ def _own_magics(shell: Any, session: Session) -> dict[str, Callable[[str], Any]]
         if state["autoreload"]:
             session.imports.reload_changed()
 
+    def lsmagic(line: str) -> None:
+        line_names = LINE_MAGICS | {"config", "load_ext", "autoreload"}
+        cell_names = CELL_MAGICS
+        if session.rules.processes:
+            line_names = line_names | PROCESS_MAGICS
+            cell_names = cell_names | PROCESS_MAGICS
+        print("Line magics:", "  ".join("%" + n for n in sorted(line_names)))
+        print("Cell magics:", "  ".join("%%" + n for n in sorted(cell_names)))
+
     shell.events.register("pre_run_cell", reload_before_cell)
     return {
         "config": config,
+        "lsmagic": lsmagic,
         "load_ext": load_ext,
         "reload_ext": load_ext,
         "autoreload": autoreload,
