@@ -13,6 +13,7 @@ the plain "no such file" that it expects; a cell that names such a path itself i
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import functools
 import io
@@ -21,6 +22,9 @@ import socket
 import sys
 from collections.abc import Callable
 from typing import Any
+
+#: The plain call: the wrapped one would ask the supervisor.
+_change_directory = os.chdir
 
 Tell = Callable[[str, str], dict[str, Any]]
 
@@ -99,6 +103,7 @@ class Denials:
                 wanted = action if isinstance(action, str) else action(args, kwargs)
                 if not self._explain(error, wanted, args[0], kwargs, call.__name__):
                     raise
+            _step_in_again()
             return call(*args, **kwargs)
 
         return wrapper
@@ -117,6 +122,7 @@ class Denials:
                 again = [self._explain(error, "write", p, kwargs, "") for p in (*first, args[1])]
                 if not any(again):
                     raise
+            _step_in_again()
             return call(*args, **kwargs)
 
         return wrapper
@@ -268,6 +274,12 @@ class Denials:
             return call(host, *args, **kwargs)
 
         return wrapper
+
+
+def _step_in_again() -> None:
+    """Go to the working directory by its name: a grant may have been mounted over it just now."""
+    with contextlib.suppress(OSError):
+        _change_directory(os.getcwd())
 
 
 def _meant(shown: str, dir_fd: int | None) -> str:
