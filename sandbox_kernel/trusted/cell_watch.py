@@ -387,12 +387,17 @@ class CellWatch:
 
 def _caps(limits: Mapping[str, Limit]) -> OutputCaps:
     """What the gate may let through of one cell."""
-    output, messages = limits.get("output"), limits.get("messages")
+    output = limits.get("output")
     return OutputCaps(
-        output=_NO_CAP if output is None or math.isinf(output.value) else int(output.value),
+        output=_most(output),
         output_text="unlimited" if output is None else str(output.amount),
-        messages=_NO_CAP if messages is None or math.isinf(messages.value) else int(messages.value),
+        messages=_most(limits.get("messages")),
+        displays=_most(limits.get("displays")),
     )
+
+
+def _most(limit: Limit | None) -> int:
+    return _NO_CAP if limit is None or math.isinf(limit.value) else int(limit.value)
 
 
 def _with_room(caps: OutputCaps, used: int) -> OutputCaps:

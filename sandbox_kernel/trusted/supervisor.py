@@ -234,7 +234,14 @@ class Supervisor:
             _log.warning("a shell message of unknown type was ignored: %.100s", kind)
         elif kind == "execute_request" and (fault := _malformed_cell(request)):
             self.answer(request, _error("BadRequest", fault))
-        elif self.current is not None and self._may_pass(kind):
+        elif kind == "comm_close" and isinstance(request.content.get("comm_id"), str):
+            self.gate.client_closed(request.content["comm_id"])
+            self._queue_or_pass(request)
+        else:
+            self._queue_or_pass(request)
+
+    def _queue_or_pass(self, request: Incoming) -> None:
+        if self.current is not None and self._may_pass(request.type):
             self._pass_beside(request)
         else:
             self._queue.append(request)
