@@ -6,7 +6,9 @@ SHELL := /bin/sh
 VENV ?= .venv
 PY := $(VENV)/bin/python
 JOBS ?= 2
-PYTEST := $(PY) -m pytest -n $(JOBS) -q
+# By file, because most files of tests share one kernel among their tests.
+PYTEST_OPTIONS := -m pytest -n $(JOBS) --dist loadfile -q
+PYTEST := $(PY) $(PYTEST_OPTIONS)
 
 .PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
         test-browser test-all soak chromium clean
@@ -42,11 +44,16 @@ lint: venv
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-MAIN_TESTS = $(wildcard tests/architecture tests/unit tests/conformance tests/features tests/soak)
+# The dialect changes the interpreter that it is installed in, so its tests have theirs alone.
+LANGUAGE_TESTS = $(wildcard tests/unit/language)
+UNIT_TESTS = $(filter-out $(LANGUAGE_TESTS),$(filter-out %.py %__pycache__,$(wildcard tests/unit/*)))
+MAIN_TESTS = $(wildcard tests/architecture) $(UNIT_TESTS) \
+  $(wildcard tests/conformance tests/features tests/soak)
 ANY_USER_TESTS = $(wildcard tests/conformance tests/soak)
-ANY_PYTHON_TESTS = $(wildcard tests/unit tests/conformance)
+ANY_PYTHON_TESTS = $(UNIT_TESTS) $(wildcard tests/conformance)
 
 test-main: venv
+	$(PYTEST) $(LANGUAGE_TESTS)
 	@if tools/chromium >/dev/null; then keep=''; else keep='-m not(browser)'; fi; \
 	set -x; $(PYTEST) $$keep $(MAIN_TESTS)
 
@@ -61,8 +68,9 @@ test-pythons: venv
 	  [ $$minor = $$main ] && continue; \
 	  tools/venv $(VENV)-$$minor test,libraries $$minor || exit 1; \
 	  echo "CPython $$minor:"; \
-	  $(VENV)-$$minor/bin/python -m pytest -n $(JOBS) -q -p no:cacheprovider \
-	    $(ANY_PYTHON_TESTS) || exit 1; \
+	  for tests in "$(LANGUAGE_TESTS)" "$(ANY_PYTHON_TESTS)"; do \
+	    $(VENV)-$$minor/bin/python $(PYTEST_OPTIONS) -p no:cacheprovider $$tests || exit 1; \
+	  done; \
 	done
 
 # ---- the longer ones ----------------------------------------------------------------------------
@@ -72,7 +80,7 @@ test-escape: venv
 	tools/as_nobody $(PYTEST) -p no:cacheprovider tests/escape
 
 test-browser: venv chromium
-	$(PYTEST) --dist loadfile -m browser tests/browser tests/features
+	$(PYTEST) -m browser tests/browser tests/features
 
 chromium:
 	tools/chromium

@@ -19,6 +19,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 
@@ -88,7 +89,9 @@ def source_distribution(folder: Path) -> Path:
     wanted = f"ipykernel=={version('ipykernel')}"
     subprocess.run([*command, "--no-binary", "ipykernel", "-d", str(folder), wanted], check=True)
     with tarfile.open(next(folder.glob("ipykernel-*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        # CPython 3.11 has the filter since 3.11.4.
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safely)
     return next(path for path in folder.glob("ipykernel-*") if path.is_dir())
 
 

@@ -40,7 +40,9 @@ def environment(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("environment")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        # CPython 3.11 has the filter since 3.11.4.
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safely)
     tree = next(path for path in folder.iterdir() if path.is_dir())
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=tree)
     wheel = next(folder.glob("*.whl"))
