@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from ...policy.rights import Limit
 from . import walls, wording
 from .escalation import Escalation
-from .kind import Reaction
 from .sampling import MonitorFailed, Sample, Tree, end_children
 from .table import BY_NAME, LIMITS
+from .usage import numbers
 from .verdict import Reached, exceeded, next_look, used
 
 #: Seconds between two looks while a cell runs.
@@ -476,26 +476,7 @@ class Monitor:
 
     def usage(self) -> dict[str, Any]:
         """Numbers for `status` and the `usage` event: seconds, bytes, pieces."""
-        last, begin = self._last, self._begin
-        body: dict[str, Any] = {"peak_memory": self.peak_memory, "limits": {}}
-        if last is not None:
-            body |= {"cpu": last.cpu, "memory": last.memory, "copy": last.copy}
-        for kind in LIMITS:
-            limit = self._limits.get(kind.name)
-            row: dict[str, Any] = {}
-            if last is not None:
-                base = begin if begin is not None else last
-                row["used"] = round(used(kind, last, base), 6)
-            if limit is not None:
-                row |= {
-                    "allowed": limit.value,
-                    "text": str(limit.amount),
-                    "most": None if math.isinf(limit.most.value) else limit.most.value,
-                    "set_by": limit.origin.place,
-                }
-            row["refuses"] = kind.reaction is Reaction.REFUSE
-            body["limits"][kind.name] = row
-        return body
+        return numbers(self._limits, self._last, self._begin, self.peak_memory)
 
     def look(self) -> Sample:
         """Look now, so that `usage` is of this moment. Raises `MonitorFailed`."""

@@ -1,17 +1,47 @@
-"""`usage_reply`: what jupyter-resource-usage's kernel view shows, for the worker.
+"""Numbers for people and their tools: `status` and `usage` events, and `usage_reply`.
 
-Content as of ipykernel's `Kernel.usage_request` (ipykernel 6.11 and later).
+The last is what jupyter-resource-usage's kernel view asks for; its content is that of ipykernel's
+`Kernel.usage_request` (ipykernel 6.11 and later), for the worker.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import psutil
 
+from ...policy.rights import Limit
+from .kind import Reaction
 from .sampling import Sample
+from .table import LIMITS
+from .verdict import used
+
+
+def numbers(
+    limits: Mapping[str, Limit], last: Sample | None, begin: Sample | None, peak_memory: int
+) -> dict[str, Any]:
+    """Use and limits in seconds, bytes and pieces; `used` is that of the running cell. Pure."""
+    body: dict[str, Any] = {"peak_memory": peak_memory, "limits": {}}
+    if last is not None:
+        body |= {"cpu": last.cpu, "memory": last.memory, "copy": last.copy}
+    for kind in LIMITS:
+        limit = limits.get(kind.name)
+        row: dict[str, Any] = {"refuses": kind.reaction is Reaction.REFUSE}
+        if last is not None:
+            row["used"] = round(used(kind, last, begin if begin is not None else last), 6)
+        if limit is not None:
+            row |= {
+                "allowed": limit.value,
+                "text": str(limit.amount),
+                "most": None if math.isinf(limit.most.value) else limit.most.value,
+                "set_by": limit.origin.place,
+            }
+        body["limits"][kind.name] = row
+    return body
 
 
 class UsageReply:
