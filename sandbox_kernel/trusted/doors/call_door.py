@@ -53,6 +53,7 @@ class Dispatcher:
         self._looks: dict[int, tuple[int, int]] = {}
         self._below: tuple[bytes, ...] = ()
         self._exactly: frozenset[bytes] = frozenset()
+        self._read = (0, b"")
         self._poll = select.poll()
         self._poll.register(self._own, select.POLLIN)
 
@@ -119,6 +120,7 @@ class Dispatcher:
             if events:
                 if not events[0][1] & select.POLLIN:
                     return False
+                self._read = (0, b"")
                 if self._fast.receive() and not self._let_run_at_once():
                     call = self._fast.call
                     self._answer(
@@ -141,8 +143,10 @@ class Dispatcher:
         flags = call.arguments[where[1]] if where[1] >= 0 else 0
         if opens and flags & CHANGES:
             return False
-        path = self._fast.piece(call.arguments[where[0]])
+        pointer = call.arguments[where[0]]
+        path = self._fast.piece(pointer)
         end = path.find(b"\0")
+        self._read = (pointer, path[: max(end, 0)])
         if not end:
             if opens or not flags & AT_EMPTY_PATH:
                 return False
@@ -160,7 +164,7 @@ class Dispatcher:
         if door is None:
             self._rest.answer(notification)
             return
-        call = Call(self._own, *notification[:3], name, notification.arguments)
+        call = Call(self._own, *notification[:3], name, notification.arguments, self._read)
         try:
             door.handle(call)
         except Vanished:

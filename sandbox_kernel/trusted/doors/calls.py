@@ -19,7 +19,11 @@ class Vanished(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A waiting call. `listener` is the door's own duplicate of the listener."""
+    """A waiting call.
+
+    listener: the door's own duplicate of the listener. read: an address and the string that was
+    read there already, b"" where none was.
+    """
 
     listener: int
     id: int
@@ -27,6 +31,7 @@ class Call:
     number: int
     name: str
     arguments: tuple[int, ...]
+    read: tuple[int, bytes] = (0, b"")
 
     def int_argument(self, index: int) -> int:
         """An argument of type int."""
@@ -41,7 +46,9 @@ class Call:
 
     def path(self, index: int) -> bytes:
         """The path that an argument points to. Raises Vanished, OSError."""
-        data = raw.read_path(self.task, self.arguments[index])
+        address, data = self.read
+        if not data or address != self.arguments[index]:
+            data = raw.read_path(self.task, self.arguments[index])
         self.check()
         return data
 

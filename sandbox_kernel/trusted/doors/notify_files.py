@@ -146,7 +146,9 @@ class NotifyFiles:
             # As the kernel does: `..` of where a link leads.
             head, _, name = text.rstrip("/").rpartition("/")
             text = canonical(text) if name == ".." else f"{canonical(head)}/{name}"
-        return "/" + os.path.normpath(text).lstrip("/")
+        if "//" in text or "/." in text or text.endswith("/"):
+            return "/" + os.path.normpath(text).lstrip("/")
+        return text
 
     def _place(self, call: Call, directory: int, path: bytes, follows: bool) -> Found:
         """The granted place of a path, links followed to where it really is. Raises NotHere."""
