@@ -150,7 +150,7 @@ class AttributeGuards:
         if kind is Access.PLAIN:
             return self.vet(getattr(thing, name, *default), name)
         if kind is Access.PRIVATE:
-            if not owned:
+            if not owned and not self._given_by_module(thing, name):
                 self._refuse(thing, name, "it is private to a class that the cell did not make")
             self._own.is_clean(type(thing))
             return self.vet(getattr(thing, name, *default), name)
@@ -159,6 +159,13 @@ class AttributeGuards:
         if owned and not is_special(name) and not issubclass(type(thing), _FUNCTIONS):
             return self.vet(getattr(thing, name, *default), name)
         return self._refuse(thing, name, "it reaches the interpreter's machinery")
+
+    def _given_by_module(self, thing: Any, name: str) -> bool:
+        """A facade holds only what is given; a private name among that is listed by hand."""
+        cls = type(thing)
+        if not issubclass(cls, types.ModuleType) or not self._own.handed(thing):
+            return False
+        return name in types.ModuleType.__getattribute__(thing, "__dict__")
 
     def _owned_for(self, thing: Any, name: str) -> bool:
         """Ownership, also for ``super()``: there the class that defines ``name`` decides."""

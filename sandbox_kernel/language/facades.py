@@ -16,7 +16,7 @@ from .names import is_special
 from .ownership import Ownership
 from .refusal import RefusedAttribute
 from .rules import DialectRules
-from .withheld import ALIASES, WITHHELD, Withheld
+from .withheld import ALIASES, PRIVATE_GIVEN, WITHHELD, Withheld
 
 __all__ = ["SETTABLE", "Facade", "Facades"]
 
@@ -161,6 +161,8 @@ class Facades:
             value = self._value(name, key, module.__dict__[key])
             if value is not _DROPPED:
                 space[key] = value
+        for key in PRIVATE_GIVEN.get(name, ()):
+            space[key] = getattr(module, key)
         for key in ("__version__", "__file__", "__all__"):
             if isinstance(module.__dict__.get(key), str):
                 space[key] = module.__dict__[key]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIASES", "WITHHELD", "Withheld"]
+__all__ = ["ALIASES", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
 
 
 @dataclass(frozen=True)
@@ -153,5 +153,8 @@ WITHHELD: dict[str, Withheld] = {
     "IPython.core.getipython": _only("get_ipython", "it is the kernel's own"),
     "IPython.lib": _only("display", "it is the kernel's own"),
 }
+PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
+"""Private names that the documentation of a library itself uses."""
+
 ALIASES = {"os.path": "posixpath", "numpy.linalg": "numpy.linalg"}
 """Submodules that live under another name."""
