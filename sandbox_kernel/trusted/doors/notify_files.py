@@ -18,13 +18,12 @@ import errno
 import fcntl
 import os
 import stat
-import struct
-import time
 from collections.abc import Callable
 from typing import ClassVar
 
 from . import _sys_files, _sys_stat, worker_descriptors
 from .calls import Call
+from .file_times import set_times
 from .granted_places import Found, GrantedPlaces, Root
 from .path_calls import (
     AT_EMPTY_PATH,
@@ -379,7 +378,7 @@ class NotifyFiles:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         descriptor = worker_descriptors.fetch(call.task, number)
         try:
-            _set_times(call, shape, descriptor)
+            set_times(call, shape.rest, descriptor)
         finally:
             os.close(descriptor)
         call.result()
@@ -562,37 +561,7 @@ class NotifyFiles:
     def _times(self, call: Call, shape: PathCall, found: Found) -> None:
         descriptor = self._target(found)
         try:
-            _set_times(call, shape, f"/proc/self/fd/{descriptor}")
+            set_times(call, shape.rest, f"/proc/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
         call.result()
-
-
-_UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
-
-
-def _set_times(call: Call, shape: PathCall, path: str | int) -> None:
-    """Carry out utime(2), utimes(2), futimesat(2) or utimensat(2) on a path or descriptor."""
-    pointer = call.arguments[shape.rest]
-    if not pointer:
-        os.utime(path)
-        return
-    if call.name == "utime":
-        seconds = struct.unpack("=2q", call.memory(pointer, 16))
-        os.utime(path, ns=(seconds[0] * 10**9, seconds[1] * 10**9))
-        return
-    words = struct.unpack("=4q", call.memory(pointer, 32))
-    unit = 1 if call.name == "utimensat" else 1000
-    now = os.stat(path)
-    times = []
-    for seconds, fraction, old in (
-        (words[0], words[1], now.st_atime_ns),
-        (words[2], words[3], now.st_mtime_ns),
-    ):
-        if unit == 1 and fraction == _UTIME_OMIT:
-            times.append(old)
-        elif unit == 1 and fraction == _UTIME_NOW:
-            times.append(time.time_ns())
-        else:
-            times.append(seconds * 10**9 + fraction * unit)
-    os.utime(path, ns=(times[0], times[1]))
