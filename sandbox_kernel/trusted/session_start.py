@@ -8,10 +8,8 @@ from dataclasses import replace
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
 from .confine.environment import scrub
-from .confine.launch import Warden
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
-from .doors import Doors, environment_proxy, system_resolver
 from .doors.mount_table import writable_points
 from .doors.resolve import Unresolvable, resolve
 from .doors.survey import LiveHost
@@ -88,11 +86,6 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
         spawn=rights.spawn,
         writable_points=_writable_points(rights),
     )
-
-
-def doors_for(warden: Warden, options: LaunchOptions) -> Doors:
-    """The doors of a kernel started with these options."""
-    return Doors(warden, resolver=options.resolver or system_resolver, proxy=environment_proxy())
 
 
 def _variables(rights: Rights) -> set[str]:

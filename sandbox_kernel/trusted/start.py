@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ..shared.errors import KernelFault, WorkerUnavailable
 from .options import LaunchOptions
 
 if TYPE_CHECKING:
+    from .confine.broker import Door, Listener
+    from .confine.generation import Generation
     from .confine.launch import Warden
     from .connection import Connection
     from .doors import Doors
     from .session_rights import SessionRights
-    from .supervisor import Launch
-    from .worker_process import Generation
 
 
 def run_kernel(connection_file: str, options: LaunchOptions) -> int:
@@ -30,14 +29,13 @@ def run_kernel(connection_file: str, options: LaunchOptions) -> int:
     the exit code is 1. What is wrong with the policy or the walls is told in answer to each cell.
     """
     logging.basicConfig(format="sandbox-kernel: %(message)s", level=logging.WARNING)
-    warden: Warden | None = None
-    session: SessionRights | None = None
-    fault: KernelFault | None = None
+    begun = Begun()
     try:
-        session, warden = _start_warden(options)
+        begun.start(options)
     except KernelFault as error:
-        fault = error
+        begun.fault = error
         print(f"sandbox-kernel: {error}", file=sys.stderr)
+    session = begun.session
     try:
         # Only now: see the module `sandbox_kernel.__main__`.
         from .connection import read_connection
@@ -46,67 +44,95 @@ def run_kernel(connection_file: str, options: LaunchOptions) -> int:
         if session is not None:
             ports = frozenset(connection.ports.values())
             session.move(replace(session.places, closed_ports=ports))
-        return asyncio.run(_serve(connection, warden, fault, session, options))
+        import asyncio
+
+        return asyncio.run(_serve(connection, begun, options))
     except KernelFault as error:
         print(f"sandbox-kernel cannot start: {error}", file=sys.stderr)
         return 1
     finally:
-        if warden is not None:
-            warden.close()
+        if begun.warden is not None:
+            begun.warden.close()
             from .limits import cgroup
 
             cgroup.remove_own()
 
 
-def _start_warden(options: LaunchOptions) -> tuple[SessionRights, Warden]:
-    from .confine.launch import Warden
-    from .session_start import session_rights, worker_spec
+class Begun:
+    """What runs already while the supervisor's own modules are imported.
 
-    session = session_rights(options)
-    return session, Warden.start(worker_spec(session, options))
+    The order saves time and keeps secrets: the warden is started first, the policy is read while
+    its Python comes up, the worker is launched, and only then the rest follows.
+    """
 
+    def __init__(self) -> None:
+        self.session: SessionRights | None = None
+        self.warden: Warden | None = None
+        self.fault: KernelFault | None = None
+        #: The first worker, until the supervisor asks for it.
+        self.first: Generation | None = None
+        self.doors: Doors | None = None
 
-def _launcher(warden: Warden | None, doors: Doors | None, fault: KernelFault | None) -> Launch:
-    async def launch() -> Generation:
-        assert warden is not None
-        assert doors is not None
+    def start(self, options: LaunchOptions) -> None:
+        """Raises `KernelFault`, and has then left no process behind."""
+        from .confine.warden_process import start_process
+
+        process = start_process()
         try:
-            generation = warden.launch(doors.door_factory)
-        except OSError as error:
-            raise WorkerUnavailable(
-                f"the process that starts workers is gone ({error.strerror}); restart the kernel"
-            ) from None
+            from .session_start import session_rights, worker_spec
+
+            self.session = session_rights(options)
+            spec = worker_spec(self.session, options)
+            from .confine.launch import Warden
+
+            self.warden = Warden.start(spec, process)
+        except BaseException:
+            process.control.close()
+            os.waitpid(process.pid, 0)
+            raise
+        self.first = self.warden.launch(self._door)
+
+    def _door(self, listener: Listener) -> Door:
+        """Called when a worker has sealed itself; there are doors by then."""
+        assert self.doors is not None
+        return self.doors.door_factory(listener)
+
+    async def launch(self) -> Generation:
+        """A sealed worker. Raises `KernelFault`."""
+        if self.warden is None:
+            assert self.fault is not None
+            raise self.fault
+        generation, self.first = self.first, None
+        if generation is None:
+            try:
+                generation = self.warden.launch(self._door)
+            except OSError as error:
+                raise WorkerUnavailable(
+                    f"the process that starts workers is gone ({error.strerror}); restart the "
+                    "kernel"
+                ) from None
         await generation.sealed()
         return generation
 
-    async def refuse() -> NoReturn:
-        assert fault is not None
-        raise fault
 
-    return refuse if warden is None else launch
-
-
-async def _serve(
-    connection: Connection,
-    warden: Warden | None,
-    fault: KernelFault | None,
-    session: SessionRights | None,
-    options: LaunchOptions,
-) -> int:
+async def _serve(connection: Connection, begun: Begun, options: LaunchOptions) -> int:
     from .channels import Channels
-    from .session_start import data_directory, doors_for
+    from .doors import Doors, environment_proxy, system_resolver
+    from .session_start import data_directory
     from .supervisor import Supervisor
 
-    doors = None if warden is None else doors_for(warden, options)
+    if begun.warden is not None:
+        resolver = options.resolver or system_resolver
+        begun.doors = Doors(begun.warden, resolver=resolver, proxy=environment_proxy())
     supervisor = Supervisor(
         Channels(connection),
-        _launcher(warden, doors, fault),
-        session,
-        doors,
+        begun.launch,
+        begun.session,
+        begun.doors,
         data_directory(options),
         options.metadata is not None,
     )
-    for text in () if warden is None else warden.warnings:
+    for text in () if begun.warden is None else begun.warden.warnings:
         supervisor.warn(text)
     with _end_with_parent(supervisor.stop):
         await supervisor.run()
@@ -125,6 +151,8 @@ def _end_with_parent(stop: Callable[[], None]) -> Iterator[None]:
     if not parent.isdecimal():
         yield
         return
+    import asyncio
+
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(int(parent))

@@ -11,11 +11,9 @@ cell: `sealed` raises ConfinementFailed with what is missing and how to get it, 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
-import signal
 import site
 import socket
 from collections.abc import Mapping, Sequence
@@ -27,17 +25,12 @@ from .broker import Broker, DoorFactory
 from .generation import Generation, memory_files
 from .places import SCRATCH
 from .spec import WorkerSpec
+from .warden_process import PACKET, StartedWarden, start_process
 
 __all__ = ["Generation", "MountFailed", "Warden"]
 
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 TRUSTED = str(Path(__file__).resolve().parents[1])
-_WARDEN = (
-    "import sys; sys.path.append({root!r});"
-    " from sandbox_kernel.trusted.confine.warden import main; main()"
-)
-_PACKET = 1 << 20
-_CONTROL_FD = 3
+_PACKET = PACKET
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
 MOUNT_ANSWER_SECONDS = 5.0
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
@@ -64,30 +57,13 @@ class Warden:
         self._send(_plan_message(spec, self._roots))
 
     @classmethod
-    def start(cls, spec: WorkerSpec) -> Warden:
-        """Start the warden; returns before it is ready. Raises OSError when it cannot be run."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _PACKET)
-        child_end = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 16)
-        try:
-            code = _WARDEN.format(root=PACKAGE_ROOT)
-            pid = os.posix_spawn(
-                spec.python,
-                [spec.python, "-I", "-S", "-c", code],
-                _warden_environment(),
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, child_end, _CONTROL_FD),
-                ],
-                setsigmask=(),
-                setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
-                setpgroup=0,
-            )
-        finally:
-            os.close(child_end)
-            theirs.close()
-        return cls(spec, ours, pid)
+    def start(cls, spec: WorkerSpec, started: StartedWarden | None = None) -> Warden:
+        """Start the warden, or go on with a `started` one; returns before it is ready.
+
+        Raises OSError when it cannot be run.
+        """
+        process = started or start_process(spec.python)
+        return cls(spec, process.control, process.pid)
 
     def launch(self, door: DoorFactory = Broker) -> Generation:
         """Order a fresh worker; what is left of the last one is killed first."""
@@ -208,9 +184,3 @@ def _python_path(found: roots.Roots) -> list[str]:
         for entry in entries
         if any((os.path.realpath(entry) + "/").startswith(tree + "/") for tree in readable)
     ]
-
-
-def _warden_environment() -> dict[str, str]:
-    """What a Python needs to start at all, and nothing else."""
-    names = ("LD_LIBRARY_PATH", "TMPDIR")
-    return {name: os.environ[name] for name in names if name in os.environ}

@@ -8,9 +8,16 @@ runs beside it. No answer of a door waits for a person.
 
 from __future__ import annotations
 
-from .doors import CommitReport, Doors, Problem, Taken
-from .proxy import environment_proxy
-from .resolver import system_resolver
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .doors import CommitReport, Doors, Problem, Taken
+    from .proxy import environment_proxy
+    from .resolver import system_resolver
+
+#: Where each name comes from: a kernel needs a part of this package before the rest is imported.
+_HOMES = {"environment_proxy": "proxy", "system_resolver": "resolver"}
 
 __all__ = [
     "CommitReport",
@@ -20,3 +27,9 @@ __all__ = [
     "environment_proxy",
     "system_resolver",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f".{_HOMES.get(name, 'doors')}", __name__), name)
