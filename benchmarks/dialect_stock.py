@@ -14,6 +14,7 @@ from RestrictedPython.Guards import (
     guarded_unpack_sequence,
     safer_getattr,
 )
+from RestrictedPython.PrintCollector import PrintCollector
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
 __all__ = ["refusals", "run"]
@@ -94,6 +95,7 @@ def run(source: str) -> dict[str, Any]:
         "__builtins__": {**vars(builtins)},
         "__name__": "program",
         "__metaclass__": type,
+        "_print_": PrintCollector,
         "_getattr_": _getattr,
         "_getitem_": default_guarded_getitem,
         "_getiter_": default_guarded_getiter,
