@@ -95,11 +95,11 @@ class Control:
             "notebook": session.places.notebook,
             "policy": permissions.rights.policy,
             "language": permissions.rights.language,
-            "level": supervisor.level,
-            "missing": list(supervisor.missing),
+            "level": supervisor.keeper.level,
+            "missing": list(supervisor.keeper.missing),
             "busy": supervisor.busy,
-            "generation": supervisor.generation,
-            "restarts": supervisor.restarts,
+            "generation": supervisor.keeper.generation,
+            "restarts": supervisor.keeper.restarts,
             "grants": [
                 {"id": g.id, "by": g.source, "for": g.scope, **plain_request(g.table)}
                 for g in session.grants.values()

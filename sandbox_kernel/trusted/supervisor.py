@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import platform
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from .. import __version__
 from ..policy import Rights
 from ..shared.codec import MessageTooBig
-from ..shared.errors import KernelFault
 from ..shared.messages import (
     CopyTaken,
     Finished,
@@ -37,10 +33,12 @@ from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
 from .doors import Doors, Problem, Taken
+from .kernel_info import error_reply, kernel_info, reply_type
 from .output_gate import DisplayRules, OutputGate
 from .permissions import Permissions
 from .session_rights import SessionRights
-from .worker_process import Generation, WorkerProcess
+from .worker_keeper import Launch, WorkerKeeper
+from .worker_process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +56,8 @@ _FOR_WORKER = frozenset(
         "comm_close",
     }
 )
-#: Seconds that a worker may take from its launch until it is ready for cells.
-_START_TIME = 60.0
-#: Seconds that a dormant copy may take to be ready for cells.
-_WAKE_TIME = 5.0
-#: Workers that may fail to come up in a row before cells are refused with the reason.
-_START_ATTEMPTS = 3
 #: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
 _ORDINARY_NEWS = frozenset({"protected", "usage"})
-
-Launch = Callable[[], Awaitable[Generation]]
 
 
 class Supervisor:
@@ -90,22 +80,13 @@ class Supervisor:
         self.session = session
         self.doors = doors
         self.gate = OutputGate(DisplayRules())
-        self.worker: WorkerProcess | None = None
+        self.keeper = WorkerKeeper(self, launch)
         self.current: CellRun | None = None
         self.last_parent: dict[str, Any] | None = None
         #: Whether a client has sent a `sandbox_request`.
         self.known_by_a_client = False
         self.execution_count = 1
-        self.generation = 0
-        self.restarts = 0
-        #: The walls of the worker: their level, and what the machine lacks for a better one.
-        self.level = "none yet"
-        self.missing: tuple[str, ...] = ()
-        self._launch = launch
         self._queue: deque[Incoming] = deque()
-        self._ready = False
-        self._failed_starts = 0
-        self._fault: KernelFault | None = None
         self._side_requests: dict[str, Incoming] = {}
         self._stopped: asyncio.Future[bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,8 +101,6 @@ class Supervisor:
                 doors.tell(self.permissions.refused, self._not_opened)
         if session is not None:
             self.watch.follow(session.rights)
-        #: Name and text of the error of a request whose worker died, while its copy wakes up.
-        self._death: tuple[str, str] | None = None
 
     async def run(self) -> None:
         """Bind, start a worker, serve until shutdown."""
@@ -129,7 +108,7 @@ class Supervisor:
         self._stopped = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.stop)
-        starting = self._spawn(self._start_worker())
+        starting = self.spawn(self.keeper.start())
         self.channels.bind(
             {
                 "shell": self._on_shell,
@@ -187,38 +166,12 @@ class Supervisor:
 
     def kernel_info(self) -> dict[str, Any]:
         """Content of `kernel_info_reply`; written without the worker, which may be starting."""
-        version = platform.python_version()
-        return {
-            "status": "ok",
-            "protocol_version": "5.4",
-            "implementation": "sandbox-kernel",
-            "implementation_version": __version__,
-            "language_info": {
-                "name": "python",
-                "version": version,
-                "mimetype": "text/x-python",
-                "codemirror_mode": {"name": "ipython", "version": 3},
-                "pygments_lexer": "ipython3",
-                "nbconvert_exporter": "python",
-                "file_extension": ".py",
-            },
-            "banner": f"Sandboxed Python {version} (sandbox-kernel {__version__})\n"
-            "Cells run in a confined process.",
-            "debugger": False,
-            "help_links": [
-                {
-                    "text": "Python Reference",
-                    "url": f"https://docs.python.org/{version.rpartition('.')[0]}",
-                },
-                {
-                    "text": "IPython Reference",
-                    "url": "https://ipython.readthedocs.io/en/stable/",
-                },
-            ],
-            "supported_features": [],
-            # An extension of ours: what stands between a cell and the host.
-            "sandbox": {"level": self.level, "missing": list(self.missing)},
-        }
+        return kernel_info(self.keeper.level, self.keeper.missing)
+
+    @property
+    def worker(self) -> WorkerProcess | None:
+        """The worker that runs now."""
+        return self.keeper.worker
 
     # -- requests
 
@@ -233,7 +186,7 @@ class Supervisor:
         elif kind not in _FOR_WORKER:
             _log.warning("a shell message of unknown type was ignored: %.100s", kind)
         elif kind == "execute_request" and (fault := _malformed_cell(request)):
-            self.answer(request, _error("BadRequest", fault))
+            self.answer(request, error_reply("BadRequest", fault))
         elif kind == "comm_close" and isinstance(request.content.get("comm_id"), str):
             self.gate.client_closed(request.content["comm_id"])
             self._queue_or_pass(request)
@@ -245,7 +198,7 @@ class Supervisor:
             self._pass_beside(request)
         else:
             self._queue.append(request)
-            self._next()
+            self.next()
 
     def _may_pass(self, kind: str) -> bool:
         """What a busy worker can take: comm messages (when the cell awaits) and `is_complete`."""
@@ -262,15 +215,15 @@ class Supervisor:
     def answer(self, request: Incoming, content: dict[str, Any]) -> None:
         """Busy, reply, idle: for whatever the supervisor answers itself."""
         self.channels.status("busy", request.header)
-        self.channels.reply(request, _reply_type(request.type), content)
+        self.channels.reply(request, reply_type(request.type), content)
         self.channels.status("idle", request.header)
         if self.current is not None:
             # Clients take the last status they saw; the cell still runs.
             self.channels.status("busy", self.current.request.header)
 
-    def _next(self) -> None:
+    def next(self) -> None:
         """Start the oldest queued request, if the worker is free."""
-        while self._queue and self.current is None and (self._ready or self._fault is not None):
+        while self._queue and self.current is None and self.keeper.takes_requests:
             self._begin(self._queue.popleft())
         for request in [each for each in self._queue if each.type == "is_complete_request"]:
             if self.current is not None:
@@ -291,11 +244,9 @@ class Supervisor:
                 request.header,
             )
             self._tell_problems()
-        if self._fault is not None:
-            fault, self._fault = self._fault, None
+        fault = self.keeper.take_fault()
+        if fault is not None:
             self._fail(run, type(fault).__name__, str(fault))
-            self._failed_starts = 0
-            self._spawn(self._start_worker())
         elif not self._send_request(request, run.count):
             self._fail(run, "MessageTooBig", "the request is too big for the worker's channel")
 
@@ -324,7 +275,7 @@ class Supervisor:
 
     def _fail(self, run: CellRun, name: str, text: str) -> None:
         """Close a request with an error of the supervisor's own."""
-        run.reply = _error(name, text)
+        run.reply = error_reply(name, text)
         run.error = None
         self._finish(run)
 
@@ -348,7 +299,7 @@ class Supervisor:
         if failed and not run.silent and request.content.get("stop_on_error", True):
             aborted = self._take_sent_cells()
         if not request.type.startswith("comm_") or request.type == "comm_info_request":
-            kind = _reply_type(request.type)
+            kind = reply_type(request.type)
             self.channels.reply(request, kind, self.gate.reply(kind, reply), run.reply_metadata)
         if run.stores_history and run.is_cell:
             self.execution_count += 1
@@ -356,7 +307,7 @@ class Supervisor:
         self.channels.status("idle", request.header)
         for cell in aborted:
             self.answer(cell, {"status": "aborted"})
-        self._next()
+        self.next()
 
     def _end_cell(self, run: CellRun) -> None:
         """Bring what the cell staged to the host, and end the rights that were for it alone."""
@@ -412,33 +363,12 @@ class Supervisor:
 
     # -- the worker
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        """Run a coroutine beside the rest; it is kept until it is done."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _start_worker(self) -> None:
-        self._ready = False
-        self.generation += 1
-        try:
-            generation = await self._launch()
-        except KernelFault as fault:
-            _log.error("the worker could not be started: %s", fault)
-            self._fault = fault
-            self._next()
-            return
-        self.level, self.missing = generation.level.value, generation.missing
-        for path in generation.unreadable:
-            self.warn(f"the worker cannot read {path}, which Python needs")
-        worker = self.worker = WorkerProcess(generation, self)
-        if self.doors is not None and self.permissions is not None:
-            self.doors.open_for(generation, self.permissions.rights)
-        asyncio.get_running_loop().call_later(_START_TIME, self._check_ready, worker)
-
-    def _check_ready(self, worker: WorkerProcess) -> None:
-        if worker is self.worker and not self._ready:
-            worker.kill("it was not ready in time")
 
     def on_message(self, message: FromWorker, buffers: list[bytes]) -> None:
         """Called by the worker process for each message, in order."""
@@ -453,22 +383,11 @@ class Supervisor:
                 self._on_input_wanted(message)
             case Question():
                 if self.permissions is not None:
-                    self._spawn(self.permissions.on_question(message))
+                    self.spawn(self.permissions.on_question(message))
             case CopyTaken():
                 self.watch.on_copy_taken(message)
             case Ready():
-                if not self._ready:
-                    self._ready, self._failed_starts = True, 0
-                    death, self._death = self._death, None
-                    if self.worker is not None:
-                        self.watch.worker_ready(self.worker, restored=death is not None)
-                    if self.permissions is not None:
-                        self.permissions.tell_worker()
-                    if death is not None:
-                        self._tell_death(death, self.watch.kept(message.lost))
-                    if self.current is None:
-                        self.channels.status("idle", self.last_parent)
-                    self._next()
+                self.keeper.on_ready(message)
 
     def _on_output(self, message: Output, buffers: list[bytes]) -> None:
         run = self.current
@@ -499,7 +418,7 @@ class Supervisor:
     def _on_reply(self, message: Reply) -> None:
         beside = self._side_requests.pop(message.to, None)
         if beside is not None:
-            kind = _reply_type(beside.type)
+            kind = reply_type(beside.type)
             self.channels.reply(beside, kind, self.gate.reply(kind, message.content))
             self.channels.status("idle", beside.header)
             if self.current is not None:
@@ -527,51 +446,25 @@ class Supervisor:
         )
 
     def on_gone(self, worker: WorkerProcess, reason: str) -> None:
-        """Called by the worker process when it has ended: tell the person, start another."""
+        """Called by the worker process when it has ended."""
         if worker is not self.worker or (self._stopped is not None and self._stopped.done()):
             return
-        was_ready, self._ready, self.worker = self._ready, False, None
-        if self.doors is not None:
-            self.doors.worker_gone()
         if self.permissions is not None:
             self.permissions.asker.cancel()
-        death, self._death = self._death, None
         for request in self._side_requests.values():
             self.channels.reply(request, "is_complete_reply", {"status": "unknown"})
             self.channels.status("idle", request.header)
         self._side_requests.clear()
-        if death is not None:
-            worker.close()
-            self._tell_death(death, self.watch.lost("the copy that took over ended too"))
-        elif not was_ready:
-            worker.close()
-            self._failed_starts += 1
-            if self._failed_starts >= _START_ATTEMPTS:
-                self._fault = KernelFault(f"the worker ended while it started, {reason}")
-                self._next()
-                return
-        else:
-            self.restarts += 1
-            self._spawn(self._replace(worker, self.watch.worker_gone(reason)))
-            return
-        self._spawn(self._start_worker())
+        self.keeper.on_gone(worker, reason)
 
-    async def _replace(self, worker: WorkerProcess, death: tuple[str, str]) -> None:
-        """Go on with the dormant copy of a worker that has died, or with a fresh worker."""
-        generation = await self.watch.wake_copy(worker)
-        if generation is None:
-            worker.close()
-            self._tell_death(death, self.watch.lost())
-            await self._start_worker()
-            return
-        self._death = death
-        self.generation += 1
-        if self.doors is not None:
-            self.doors.worker_replaced(generation)
-        copy = self.worker = WorkerProcess(generation, self)
-        asyncio.get_running_loop().call_later(_WAKE_TIME, self._check_ready, copy)
+    def worker_is_ready(self) -> None:
+        """Called by the keeper when a worker has come up: go on with the queue."""
+        if self.current is None:
+            self.channels.status("idle", self.last_parent)
+        self.next()
 
-    def _tell_death(self, death: tuple[str, str], what_is_left: str) -> None:
+    def tell_death(self, death: tuple[str, str], what_is_left: str) -> None:
+        """Called by the keeper: a worker has ended, for the running request or between two."""
         name, text = death
         if self.current is not None:
             self._fail(self.current, name, f"{text} {what_is_left}")
@@ -583,19 +476,6 @@ class Supervisor:
 def _told(taken: Taken) -> dict[str, Any]:
     """What it took to take access away, for the reply and the event; empty when nothing."""
     return {name: value for name, value in asdict(taken).items() if value}
-
-
-def _reply_type(request_type: str) -> str:
-    return request_type.removesuffix("_request") + "_reply"
-
-
-def _error(name: str, text: str) -> dict[str, Any]:
-    return {
-        "status": "error",
-        "ename": name,
-        "evalue": text,
-        "traceback": [f"\x1b[31m{name}\x1b[39m: {text}"],
-    }
 
 
 def _malformed_cell(request: Incoming) -> str | None:
