@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import socket
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,10 +39,14 @@ def no_proxy(host: str, port: int) -> Proxy | None:
 
 
 def environment_proxy() -> ProxyFor:
-    """What HTTPS_PROXY, ALL_PROXY and NO_PROXY say now, in the supervisor's environment."""
-    proxies = urllib.request.getproxies_environment()
-    url = proxies.get("https") or proxies.get("all")
-    no = proxies.get("no", "")
+    """What HTTPS_PROXY, ALL_PROXY and NO_PROXY say now, in the supervisor's environment.
+
+    As for curl and the standard library, names in small letters win (they sort last); the latter's
+    own reader would bring its whole HTTP client into every supervisor.
+    """
+    named = {name.lower(): value for name, value in sorted(os.environ.items())}
+    url = named.get("https_proxy") or named.get("all_proxy")
+    no = named.get("no_proxy", "")
     parts = urllib.parse.urlsplit(url if url and "://" in url else f"http://{url or ''}")
     if parts.scheme != "http" or not parts.hostname:
         return no_proxy
