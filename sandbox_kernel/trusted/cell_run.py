@@ -73,8 +73,9 @@ class CellRun:
         """The reply's content, in the shape that the protocol prescribes for its status."""
         content = dict(self.reply or {})
         known = _COMPLETENESS if self.request.type == "is_complete_request" else _STATUSES
-        if content.get("status") not in known:
-            content["status"] = "error" if not self.reply else "ok"
+        status = content.get("status")
+        if not isinstance(status, str) or status not in known:
+            content["status"] = "error" if self.is_cell or not self.reply else "ok"
         if not self.is_cell:
             return content
         if content["status"] == "error":
