@@ -76,6 +76,9 @@ class Account:
         if len(self._history) > 50:
             self._history = self._history[25:]
 
+    def paid_in(self):
+        return sum(amount for kind, amount in self._history if kind == "in")
+
 
 class Stack:
     def __init__(self):
@@ -112,6 +115,8 @@ def work():
         if len(stack) > 20:
             stack.pop()
         accounts[0].interest()
+        if i % 16 == 0:
+            account.paid_in()
     return accounts[0].balance
 """
 _COUNTING = """
