@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,8 @@ from ..shared import codec
 from ..shared.errors import PeerViolation
 from ..shared.messages import Finished, FromWorker, Output
 from .confine.plan import Level
+
+_log = logging.getLogger(__name__)
 
 _READ = 1 << 18
 #: Rounds of reading before the loop's other work gets its turn.
@@ -272,6 +275,12 @@ class WorkerProcess:
         except PeerViolation as violation:
             self._loop.remove_reader(self._socket)
             self.kill(f"it broke the protocol: {violation}")
+            return False
+        except Exception:
+            # A fault of ours, set off by what the worker sent: it may not be half handled.
+            _log.exception("a message of the worker could not be handled")
+            self._loop.remove_reader(self._socket)
+            self.kill("a message of it could not be handled; the server's log says why")
             return False
         finally:
             self._taking_in = False
