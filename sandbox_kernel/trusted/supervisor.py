@@ -99,6 +99,8 @@ class Supervisor:
             )
             if doors is not None:
                 doors.tell(self.permissions.refused, self._not_opened)
+        if doors is not None:
+            self.watch.monitor.count("connections", lambda: float(doors.open_connections()))
         if session is not None:
             self.watch.follow(session.rights)
 

@@ -58,6 +58,13 @@ class Connections:
         """A socket of ours is closed."""
         self._opened.pop(inode, None)
 
+    def alive(self) -> int:
+        """How many connections the worker holds now."""
+        if not self._opened:
+            return 0
+        held = {inode for inode, _, _ in self._held()}
+        return sum(o.use == "connect" and inode in held for inode, o in self._opened.items())
+
     def shut(self, allowed: Callable[[Opened], bool]) -> list[Opened]:
         """Shut down every socket that is not allowed any more; which these were."""
         wrong = {inode: o for inode, o in self._opened.items() if not allowed(o)}

@@ -197,6 +197,10 @@ class Doors:
             done.files,
         )
 
+    def open_connections(self) -> int:
+        """Connections that the worker holds now; for the limit of that name."""
+        return 0 if self._sockets is None else self._sockets.connections.alive()
+
     def interrupted(self) -> None:
         """A cell is being interrupted: calls that wait for the network fail with EINTR.
 
