@@ -38,6 +38,7 @@ class OwnRights:
 
     def follow(self, told: dict[str, Any]) -> None:
         """The supervisor tells what holds now; the first time, the cells' world is built."""
+        gone = self._modules.keys() - told["modules"].keys()
         self._modules.clear()
         self._modules.update(told["modules"])
         self._refused.clear()
@@ -45,6 +46,9 @@ class OwnRights:
         if not self._installed:
             self._installed = True
             self._install(told)
+        elif self._session is not None:
+            for name in gone:
+                self._session.facades.forget(name)
 
     def _install(self, told: dict[str, Any]) -> None:
         api._connect(self._ask)
