@@ -11,7 +11,7 @@ PYTEST_OPTIONS := -m pytest -n $(JOBS) --dist loadfile -q
 PYTEST := $(PY) $(PYTEST_OPTIONS)
 
 .PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
-        test-browser test-all soak chromium clean
+        test-browser test-nbgrader test-hub test-all soak chromium clean
 
 help:
 	@echo "make tour          run the tour notebook in the sandboxed kernel, print what each cell gave"
@@ -19,6 +19,8 @@ help:
 	@echo "make test          what every change must pass"
 	@echo "make test-escape   attacks on a live kernel, each with its control"
 	@echo "make test-browser  JupyterLab and Notebook 7 in a real Chromium"
+	@echo "make test-nbgrader a course graded by nbgrader, contained and plain, with attacks on both"
+	@echo "make test-hub      a JupyterHub with a teacher and a student (root, Node.js)"
 	@echo "make soak          2,000 cells, one in five of which is killed; nothing may be left behind"
 	@echo "make test-all      all of these but the soak"
 
@@ -85,11 +87,24 @@ test-browser: venv chromium
 chromium:
 	tools/chromium
 
+# One process: the course is made and graded once, which takes some minutes.
+test-nbgrader: venv
+	tools/venv $(VENV) dev,nbgrader
+	$(PY) -m pytest -q tests/nbgrader
+
+# As root: two system users and a root-owned policy, in an /etc that only this command sees.
+HUB_PROXY = node_modules/.bin/configurable-http-proxy
+test-hub: venv
+	tools/venv $(VENV) dev,hub
+	[ -x $(VENV)/$(HUB_PROXY) ] || npm install --no-audit --no-fund --prefix $(VENV) configurable-http-proxy
+	SANDBOX_HUB_PROXY=$(CURDIR)/$(VENV)/$(HUB_PROXY) tests/hub/alone \
+	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/hub
+
 # Two thousand cells, one in five of which is killed; `make test` runs a hundred.
 soak: venv
 	$(PY) -m tests.soak --cells $(or $(CELLS),2000)
 
-test-all: test test-escape test-browser
+test-all: test test-escape test-browser test-nbgrader
 
 clean:
 	rm -rf $(VENV) $(VENV)-3.* build dist .pytest_cache .mypy_cache .ruff_cache

@@ -24,6 +24,7 @@ import msgspec
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from sandbox_kernel.jupyter.hub import POLICY_VARIABLE
 from sandbox_kernel.jupyter.notebook_of import find
 from sandbox_kernel.trusted.launch_inputs import LaunchInputs, NoRequest, hand_over
 
@@ -49,6 +50,9 @@ class SandboxProvisioner(LocalProvisioner):
         found = find(self.parent, kwargs.get("env"), str(directory) if directory else None)
         if found.found_by != "nobody" or self.inputs.found_by == "nobody":
             self.inputs = found
+        policy = os.environ.get(POLICY_VARIABLE)
+        if policy and self.inputs.policy is None:
+            self.inputs = msgspec.structs.replace(self.inputs, policy=policy)
         return await super().pre_launch(**kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:

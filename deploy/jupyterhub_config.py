@@ -1,0 +1,36 @@
+"""JupyterHub where only the sandboxed kernel is offered. docs/hub.md says what each line is for.
+
+Install beside it, owned by root:
+    jupyter_server_config.py  as  /etc/jupyter/jupyter_server_config.py
+    system.toml               as  /etc/sandbox-kernel/system.toml
+"""
+
+import os
+
+from sandbox_kernel.jupyter.hub import policy_by_group
+
+c = get_config()  # noqa: F821 - JupyterHub defines it
+
+# Who runs under which policy. The system policy bounds them all.
+c.Spawner.pre_spawn_hook = policy_by_group(
+    {"teacher": "data-science", "student": "classroom"}, otherwise="locked-down"
+)
+c.JupyterHub.load_groups = {"teacher": {"users": []}, "student": {"users": []}}
+
+# A server, with its kernels, as a unit of its own with limits where systemd runs; else as a
+# process of the user's. Both end the kernels with the server.
+if os.path.isdir("/run/systemd/system"):
+    c.JupyterHub.spawner_class = "systemdspawner.SystemdSpawner"
+    c.SystemdSpawner.mem_limit = "8G"
+    c.SystemdSpawner.cpu_limit = 4.0
+    c.SystemdSpawner.isolate_tmp = True
+else:
+    c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
+
+# A server reads no configuration, extension or kernel from its user's home, nor policies that the
+# user has put before those of the system.
+c.Spawner.disable_user_config = True
+c.Spawner.environment = {"JUPYTER_PREFER_ENV_PATH": "1"}
+c.Spawner.default_url = "/lab"
+c.Spawner.http_timeout = 120
+c.Spawner.start_timeout = 120
