@@ -7,13 +7,15 @@ the socket down, which ends it for every holder.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from . import _sys_descriptors as raw
-from .holders import processes
+from .holders import Stopped, processes, with_descriptors_in_flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,35 @@ class Connections:
         wrong = {inode: o for inode, o in self._opened.items() if not allowed(o)}
         if not wrong:
             return []
-        for inode, process, number in self._held():
-            if inode in wrong:
-                _shut_down(process, number)
         for inode in wrong:
             del self._opened[inode]
+        exist = _sockets_of_host()
+        ports = {o.port for o in wrong.values() if o.use == "listen"}
+        # What a listener has accepted goes with it.
+        end = {inode for inode, port in exist.items() if inode in wrong or port in ports}
+        if end:
+            self._end(end)
         return list(wrong.values())
 
-    def _held(self) -> list[tuple[int, int, int]]:
-        """(inode, process, number) of the worker's sockets that are known here."""
+    def _end(self, inodes: set[int]) -> None:
+        """Shut these down, while nobody can move them out of sight.
+
+        One that exists and is in no table is on its way through a Unix socket, out of reach:
+        whoever has descriptors under way is killed.
+        """
+        pids = processes(self.pid)
+        with Stopped(pids) as stopped:
+            found = set()
+            for inode, process, number in self._held(inodes):
+                if _shut_down(process, number):
+                    found.add(inode)
+            if inodes - found:
+                for process in with_descriptors_in_flight(pids):
+                    stopped.kill(process)
+
+    def _held(self, wanted: Container[int] | None = None) -> list[tuple[int, int, int]]:
+        """(inode, process, number) of the worker's sockets that are `wanted`, or known here."""
+        wanted = self._opened if wanted is None else wanted
         found: list[tuple[int, int, int]] = []
         for process in processes(self.pid):
             try:
@@ -92,24 +114,43 @@ class Connections:
                     continue
                 if link.startswith("socket:["):
                     inode = int(link[8:-1])
-                    if inode in self._opened:
+                    if inode in wanted:
                         found.append((inode, process, int(name)))
         return found
 
 
-def _shut_down(process: int, number: int) -> None:
+def _sockets_of_host() -> dict[int, int]:
+    """Inode and local port (-1: a Unix socket) of the sockets that exist (proc_pid_net(5)).
+
+    The worker's are among them: they were made here. A connection that nobody holds has no inode.
+    """
+    found: dict[int, int] = {}
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/net/{table}", "rb") as lines:
+            for fields in map(bytes.split, itertools.islice(lines, 1, None)):
+                found[int(fields[9])] = int(fields[1].rpartition(b":")[2], 16)
+    with open("/proc/self/net/unix", "rb") as lines:
+        for fields in map(bytes.split, itertools.islice(lines, 1, None)):
+            found[int(fields[6])] = -1
+    found.pop(0, None)
+    return found
+
+
+def _shut_down(process: int, number: int) -> bool:
+    """False when the process has closed it, or ended, meanwhile."""
     try:
         pidfd = os.pidfd_open(process)
     except ProcessLookupError:
-        return
+        return False
     try:
         descriptor = raw.pidfd_getfd(pidfd, number)
     except OSError:
-        return  # closed or ended meanwhile
+        return False
     finally:
         os.close(pidfd)
     with socket.socket(fileno=descriptor) as connection:
         try:
             connection.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # not connected (any more)
+            return True  # not connected (any more)
+    return True

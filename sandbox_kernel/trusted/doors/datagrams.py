@@ -103,11 +103,13 @@ class Datagrams:
 
     async def _aim(self, call: Call, peer: _Peer, target: InetAddress, data: bytes | None) -> None:
         """Point a socket at an address, if it may go there, and send `data` unless None."""
-        if peer.target != target:
+        # The same address again is decided again, if the right to it has ended since.
+        if peer.target != target or peer.outside is None or not self._allowed(peer.outside):
             opened = await self._open(call, target)
             if opened is None:
                 return  # refused already
             if peer.outside is not None:
+                self._door.connections.forget(worker_descriptors.inode_of(peer.outside.fileno()))
                 peer.outside.close()
             peer.outside, peer.meter = opened
             peer.target = target

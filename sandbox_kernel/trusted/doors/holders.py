@@ -197,6 +197,19 @@ def find(pids: list[int], mount_ids: set[int]) -> Holders:
     return found
 
 
+def with_descriptors_in_flight(pids: list[int]) -> list[int]:
+    """Those of these (stopped) processes that hold a socket with descriptors on their way."""
+    return [
+        pid
+        for pid in pids
+        if any(
+            int(facts.get(b"scm_fds", b"0")) > 0
+            for task in _tasks(pid)
+            for _, facts in _descriptors(task)
+        )
+    ]
+
+
 def find_below(pids: list[int], paths: set[str]) -> Holders:
     """Look for descriptors of what lies at or below these real paths, in stopped processes.
 

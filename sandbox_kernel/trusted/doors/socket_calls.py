@@ -244,9 +244,11 @@ class SocketDoor:
                 call.refuse(code)
                 return
             with outside:
+                if self._ended_meanwhile(call, name, target):
+                    return
                 if entry is not None and entry.max_bytes is not None:
                     # The pump needs a finished connection to carry its bytes.
-                    await self._metered(call, inside, outside, number, entry)
+                    await self._metered(call, inside, outside, number, entry, name, target)
                     return
                 outside.setblocking(blocking)
                 inode = worker_descriptors.inode_of(outside.fileno())
@@ -256,6 +258,17 @@ class SocketDoor:
                     call.refuse(code)
                 else:
                     call.result()
+
+    def _ended_meanwhile(self, call: Call, name: str | None, target: InetAddress) -> bool:
+        """Whether the right has ended while the connection was made; the call is refused then."""
+        if name is None:
+            verdict = self.decide_address("connect", None, str(target.host), target.port)
+        else:
+            verdict = decide(SocketRequest("connect", name, target.port), self.rights)
+        if isinstance(verdict, Denied):
+            self.refuse(call, verdict)
+            return True
+        return False
 
     async def _allowed_addresses(
         self, call: Call, name: str | None, target: InetAddress
@@ -331,10 +344,14 @@ class SocketDoor:
         outside: socket.socket,
         number: int,
         entry: SocketEntry,
+        name: str | None,
+        target: InetAddress,
     ) -> None:
         code = await self._finished(outside, CONNECT_SECONDS)
         if code:
             call.refuse(code)
+            return
+        if self._ended_meanwhile(call, name, target):
             return
         ours, theirs = socket.socketpair()
         blocking = not (worker_descriptors.flags_of(call.task, number) & os.O_NONBLOCK)
@@ -343,7 +360,7 @@ class SocketDoor:
             inode = worker_descriptors.inode_of(theirs.fileno())
             take_place(call, number, inside, theirs)
             peer = outside.getpeername()
-            self.connections.add(Opened(inode, "connect", None, str(peer[0]), int(peer[1])))
+            self.connections.add(Opened(inode, "connect", name, str(peer[0]), int(peer[1])))
             call.result()
         meter = self._meter(entry)
         kept = socket.socket(fileno=outside.detach())
