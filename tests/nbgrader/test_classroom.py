@@ -1,0 +1,30 @@
+"""The assignment in notebooks/classroom, as its README says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.nbgrader.course import REPOSITORY, Course
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_the_teachers_answers_earn_all_points_and_the_empty_ones_none(tmp_path: Path) -> None:
+    course = Course(tmp_path / "classroom", tmp_path / "home")
+    course.home.mkdir()
+    shutil.copytree(REPOSITORY / "notebooks" / "classroom", course.root)
+    course.nbgrader("generate_assignment weather")
+    for student, folder in (("ada", "source"), ("eve", "release")):
+        handed_in = course.root / "submitted" / student / "weather"
+        shutil.copytree(course.root / folder / "weather", handed_in)
+    course.nbgrader("autograde weather", "generate_feedback weather")
+    assert course.points("weather") == {
+        "ada": {"reads": 1, "reads_gaps": 2, "sums_up": 3, "words": 0},
+        "eve": {"reads": 0, "reads_gaps": 0, "sums_up": 0, "words": 0},
+    }
+    graded = course.graded("ada", "weather/weather")
+    assert graded["metadata"]["sandbox_grading"]["outcome"] == "passed"
+    assert (course.root / "feedback" / "ada" / "weather" / "weather.html").is_file()
