@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,9 @@ from jupyter_client.connect import write_connection_file
 from jupyter_client.manager import KernelManager
 
 PLAIN, SANDBOXED = "python3", "sandbox-python"
+#: No kernelspec: the sandboxed kernel with one setting of its policy changed.
+WITHOUT_SNAPSHOTS = "sandbox-python without snapshots"
+ROOT = Path(__file__).resolve().parents[1]
 DEADLINE = 90.0  # seconds; a kernel that needs longer for one answer is broken
 
 
@@ -68,6 +71,9 @@ class Kernel:
 
 def command(kernel_name: str, connection_file: str) -> list[str]:
     """The installed kernelspec's command, as jupyter_client would run it."""
+    if kernel_name == WITHOUT_SNAPSHOTS:
+        words = command(SANDBOXED, connection_file)
+        return [words[0], "-m", "benchmarks.without_snapshots", "-f", connection_file]
     manager = KernelManager(kernel_name=kernel_name, connection_file=connection_file)
     return manager.format_kernel_cmd()
 
@@ -87,7 +93,7 @@ def running(kernel_name: str) -> Iterator[Kernel]:
         started = time.perf_counter()
         process = subprocess.Popen(
             words,
-            cwd=folder,
+            cwd=ROOT if kernel_name == WITHOUT_SNAPSHOTS else folder,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -114,9 +120,11 @@ def running(kernel_name: str) -> Iterator[Kernel]:
             psutil.wait_procs(leftovers, timeout=5)
 
 
-def interleaved(rounds: int) -> Iterator[tuple[int, str]]:
-    """(round, kernel name), both kernels in each round, the order turned round each time."""
+def interleaved(
+    rounds: int, kernels: Sequence[str] = (PLAIN, SANDBOXED)
+) -> Iterator[tuple[int, str]]:
+    """(round, kernel name), all kernels in each round, the order turned round each time."""
     for number in range(rounds):
-        names = [PLAIN, SANDBOXED]
+        names = list(kernels)
         for name in names if number % 2 == 0 else reversed(names):
             yield number, name

@@ -8,6 +8,7 @@ and has the doors follow.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -51,14 +52,17 @@ class SessionRights:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._kept: Rights | None = None
+        #: When the kept rights end (seconds since the epoch).
+        self._ends = math.inf
 
     @property
     def rights(self) -> Rights:
         """What holds now, outside of any cell's own narrowing."""
-        kept = self._kept
-        if kept is None or (kept.next_expiry or self._clock() + 1) <= self._clock():
-            kept = self._kept = self._resolved(None)
-        return kept
+        if self._kept is None or self._clock() >= self._ends:
+            self._kept = self._resolved(None)
+            ends = self._kept.next_expiry
+            self._ends = math.inf if ends is None else ends
+        return self._kept
 
     def for_cell(self, metadata: object) -> Rights:
         """What holds in a cell with this `metadata.sandbox`; it narrows and never adds."""
