@@ -107,7 +107,7 @@ def resolve(
                 for rule in rules
                 if (met := meet(entry, rule.entry)) is not None
             ]
-    rights, found = _without_planted_links(rights)
+    rights, found = _without_planted_links(rights, rules)
     problems += found
     limits, session, found = bounded_limits(policy, system, request, grants)
     problems += found
@@ -201,17 +201,20 @@ def _unmet(
     return Unmet(kind, written(entry, places), why, bool(asked))
 
 
-def _without_planted_links(rights: Sequence[Right]) -> tuple[list[Right], list[Problem]]:
+def _without_planted_links(
+    rights: Sequence[Right], rules: Sequence[Rule]
+) -> tuple[list[Right], list[Problem]]:
     """Drop rights that lead out through a link which a cell may have made itself.
 
-    Where one right lets a cell write to a folder, a symbolic link in that folder may be the
-    cell's own work; another right that goes through it would lead wherever the cell likes.
+    Where a line lets cells write to a folder, a symbolic link in that folder may be a cell's own
+    work; a right that goes through it would lead wherever the cell likes. Whether that line is in
+    force now does not matter: a link stays when the right under which it was made has ended.
     """
     writable = [
         place
-        for right in rights
-        if isinstance(right.entry, files.FileEntry) and right.entry.mode != "read"
-        for place in right.entry.places
+        for each in (*rights, *rules)
+        if isinstance(each.entry, files.FileEntry) and each.entry.mode != "read"
+        for place in each.entry.places
     ]
     kept = []
     problems = []

@@ -165,3 +165,27 @@ def test_a_connection_that_takes_until_its_right_has_ended_is_not_made(kernel, c
             server.accept()[0].close()
             ran = kernel.run("thread.join(20)\nprint(type(outcome[0]).__name__)")
             assert ran.text() == "PermissionError\n"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+_ASK = (
+    "import gc\n"
+    "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+    "def told(action, path):\n"
+    "    answer = link.ask('tried', {'action': action, 'resource': path})\n"
+    "    return answer['text'].replace(path, 'PATH')\n"
+)
+
+
+def test_a_refusal_does_not_tell_whether_a_file_of_the_host_exists(kernel, tmp_path):
+    (tmp_path / "here").write_text("x")
+    (tmp_path / "link").symlink_to("here")
+    names = [str(tmp_path / name) for name in ("here", "gone", "link")]
+    for action in ("read", "create", "append", "write"):
+        ran = kernel.run(_ASK + f"print(len({{told({action!r}, name) for name in {names!r}}}))")
+        assert ran.text() == "1\n", ran.error
+    # Where a line covers the path, the two are told apart.
+    (kernel.folder / "here").write_text("x")
+    ran = kernel.run(_ASK + "print(told('write', 'here') == told('write', 'gone'))")
+    assert ran.text() == "False\n", ran.error

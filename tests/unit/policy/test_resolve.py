@@ -362,6 +362,11 @@ def test_a_link_that_a_cell_may_have_made_leads_nowhere() -> None:
     assert not may(planted, "read", "../.ssh/id")
     assert may(planted, "read", "real/x")
     assert [problem.code for problem in planted.problems] == ["files.planted_link"]
+    # A link stays when the right under which it was made has ended.
+    for tier in ("ask", "on_request"):
+        assert not may(
+            rights(text + files(tier, ".", "write"), places=linked), "read", "../.ssh/id"
+        )
 
 
 def test_a_request_through_a_link_is_bounded_by_where_it_leads() -> None:

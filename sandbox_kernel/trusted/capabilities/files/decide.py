@@ -5,15 +5,17 @@
    opened at all.
 3. A right that includes the path and the mode allows it.
 4. Else it is refused.  Only inside what some line of the policy covers does the refusal of a
-   missing file say that it is missing; elsewhere all paths are refused alike.
+   missing file say that it is missing; elsewhere all paths are refused alike: in the cell's own
+   spelling, not in that of where its links lead, and with the same word for making and changing.
 """
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 
 from ....policy.kinds import files, paths
-from ....policy.model import RequestedFile, RequestTable
+from ....policy.model import Mode, RequestedFile, RequestTable
 from ....policy.problems import Origin
 from ....policy.rights import Right, Rights, Rule
 from .. import wording
@@ -48,9 +50,8 @@ def _permits(right: Right, request: FileRequest) -> bool:
 
 def _closed(request: FileRequest, rights: Rights) -> Denied | None:
     def refused(code: str, why: str, origin: Origin) -> Denied:
-        return wording.closed(
-            "files", code, request.mode, request.shown, why, origin, "PermissionError"
-        )
+        action = _alike(request.mode)
+        return wording.closed("files", code, action, request.shown, why, origin, "PermissionError")
 
     for refusal in rights.refusals:
         entry = refusal.entry
@@ -97,21 +98,28 @@ def _refused(request: FileRequest, rights: Rights, including: list[Right]) -> De
             remedy="",
             exception="FileNotFoundError",
         )
-    path = files.shown(request.real, rights.places.folder)
-    asked = RequestTable(
-        files=(RequestedFile(path=paths.escaped(path), mode=request.mode),),
-    )
+    known = covering or including
+    mode = request.mode if known else _alike(request.mode)
+    folder = rights.places.folder
+    spelled = posixpath.normpath(posixpath.join(folder, request.shown))
+    path = files.shown(request.real if known else spelled, folder)
+    asked = RequestTable(files=(RequestedFile(path=paths.escaped(path), mode=mode),))
     entry = files.FileEntry((paths.literal(request.real, lambda same: same),), request.mode)
     return wording.not_granted(
         rights,
         entry,
         code="files.mode" if including else "files.not_granted",
-        action=request.mode,
+        action=mode,
         resource=request.shown,
         request=asked,
         covers=covering,
         partly=including[0].rule if including else None,
     )
+
+
+def _alike(mode: Mode) -> Mode:
+    """One word for making and changing a file: which of them it is tells whether it exists."""
+    return "write" if mode == "create" else mode
 
 
 def _would_permit(rule: Rule, request: FileRequest) -> bool:
