@@ -70,6 +70,8 @@ _SENTENCES = {
     "from before, where these could be kept",
     Outcome.DENIED: "something that a cell wanted was refused; its own output says what",
 }
+#: What the path of a grant takes for more than a name.
+_WILDCARDS = frozenset("*?[]{}~\\")
 _HERE = "sandbox_kernel.jupyter.nbgrader"
 
 
@@ -194,7 +196,7 @@ class ContainedExecute(Execute):
         try:
             prepared = Path(before or ".").absolute()
             self._remove_linked(prepared, resources["nbgrader"])
-            self.work = private_copy(prepared, self.folder / (prepared.name or "submission"))
+            self.work = private_copy(prepared, self.folder / "submission")
             self.known_files = files_below(self.work)
             metadata["path"] = str(self.work)
             super().preprocess(nb, resources)
@@ -279,7 +281,12 @@ class ContainedExecute(Execute):
         if not new or len(self.known_files) > _MOST_OWN_FILES:
             return
         self.known_files.update(new)
-        await self._command("grant", {"files": [{"path": p, "mode": "write"} for p in new]})
+        for name in new:
+            # A submission picks these names: a wildcard in one would mean files of the teacher's.
+            if not _WILDCARDS.isdisjoint(name):
+                continue
+            wanted = {"path": str(self.work / name), "mode": "write"}
+            await self._command("grant", {"files": [wanted]})
 
     async def _assertions_fail(self) -> bool:
         """Whether an assertion that must fail does, with the text that only we know."""

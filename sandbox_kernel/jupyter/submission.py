@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,29 @@ def read_submission(path: Path) -> NotebookNode:
     Raises BadNotebook for what cannot be one.
     """
     try:
-        size = path.stat().st_size
-        content = path.read_bytes() if size <= MOST_BYTES else b""
+        content = _regular_file(path)
     except OSError as error:
         raise BadNotebook("notebook.unreadable", f"the file cannot be read: {error}") from None
-    if size > MOST_BYTES:
-        raise BadNotebook(
-            "notebook.too-big", f"the file has {size} bytes; a notebook may have {MOST_BYTES}"
-        )
     return parse(reduced(content))
+
+
+def _regular_file(path: Path) -> bytes:
+    """The bytes of a file that is no link: one to the teacher's own answers would earn all points.
+
+    Raises OSError, and BadNotebook for what is no regular file or too big.
+    """
+    # Without O_NONBLOCK a pipe that was handed in would hold the batch for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadNotebook("notebook.unreadable", "it is no regular file")
+        if status.st_size > MOST_BYTES:
+            raise BadNotebook(
+                "notebook.too-big",
+                f"the file has {status.st_size} bytes; a notebook may have {MOST_BYTES}",
+            )
+        return file.read()
 
 
 def reduced(content: bytes) -> bytes:

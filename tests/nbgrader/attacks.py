@@ -184,6 +184,16 @@ ATTACKS: dict[str, Attack] = {
         "failed",
         ALL,
     ),
+    "names_a_file_with_wildcards": Attack(
+        {
+            "total": "open('course_helper.p?', 'w').write('')\ndef total():\n    return -1",
+            "double": "open('course_helper.py', 'w').write('def check_total(value): pass')\n"
+            + HONEST["double"],
+        },
+        5.0,
+        "failed",
+        ALL,
+    ),
     # What contained grading cannot stop, and says so in the teacher's page.
     "lies_about_equality": Attack(
         {

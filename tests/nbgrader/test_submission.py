@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,18 @@ def test_what_is_no_notebook_has_a_code(content: str, code: str, tmp_path: Path)
     with pytest.raises(BadNotebook) as refused:
         read_submission(path)
     assert refused.value.code == code
+
+
+def test_a_link_to_the_answers_and_a_pipe_are_no_submissions(tmp_path: Path) -> None:
+    written(tmp_path / "answers.ipynb")
+    link, pipe = tmp_path / "link.ipynb", tmp_path / "pipe.ipynb"
+    link.symlink_to(tmp_path / "answers.ipynb")
+    os.mkfifo(pipe)
+    assert read_submission(tmp_path / "answers.ipynb").cells
+    for path in (link, pipe):
+        with pytest.raises(BadNotebook) as refused:
+            read_submission(path)
+        assert refused.value.code == "notebook.unreadable"
 
 
 def test_the_private_copy_has_no_notebook_and_no_link(tmp_path: Path) -> None:
