@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import secrets
 import signal
 import subprocess
@@ -50,6 +51,22 @@ class Kernel:
         """Run a cell and return its reply's content, not waiting for its output."""
         content: dict[str, Any] = self.reply(self.client.execute(code))["content"]
         return content
+
+    def until_subscribed(self) -> None:
+        """Wait until iopub messages arrive: a subscription takes effect some time after it is made.
+
+        Raises `queue.Empty` when none has come within DEADLINE.
+        """
+        end = time.monotonic() + DEADLINE
+        while True:
+            self.reply(self.client.kernel_info())
+            try:
+                self.client.get_iopub_msg(timeout=0.2)
+            except queue.Empty:
+                if time.monotonic() > end:
+                    raise
+            else:
+                return
 
     def until_idle(self, message_id: str) -> list[dict[str, Any]]:
         """What a cell put out on iopub, up to its idle status."""
@@ -107,6 +124,7 @@ def running(kernel_name: str) -> Iterator[Kernel]:
             kernel.mark("kernel_info")
             kernel.run("1+1")
             kernel.mark("cell")
+            kernel.until_subscribed()
             yield kernel
         finally:
             leftovers = kernel.processes() if process.poll() is None else []
