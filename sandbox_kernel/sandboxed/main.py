@@ -40,6 +40,9 @@ from .snapshot import Copies, loop_descriptors, renew_loop
 #: Requests in which the person's own code runs.
 _RUN_CELLS = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
 
+#: Seconds of idleness after which what a first error needs is made ready.
+_WARM_AFTER = 0.3
+
 
 class Worker:
     """Takes requests from the link and runs them on the kernel, one after another.
@@ -72,6 +75,7 @@ class Worker:
         self.loop.add_reader(self.link.fileno(), self._readable)
         self.interrupts.install(self.loop)
         self.link.send(Ready())
+        self.loop.call_later(_WARM_AFTER, self._warm)
         while True:
             try:
                 self.loop.run_forever()
@@ -93,6 +97,20 @@ class Worker:
             self.rights.follow(message.body)
             if self._running is None:
                 self.folder.leave()
+
+    def _warm(self) -> None:
+        """When idle: have the modules imported that word a traceback.
+
+        A cell that is stopped by a limit has its grace for ending, and not for these imports.
+        """
+        if self._running is not None:
+            self.loop.call_later(_WARM_AFTER, self._warm)
+            return
+        with self.interrupts.own_code():
+            try:
+                raise LookupError
+            except LookupError:
+                self.kernel.shell.InteractiveTB.structured_traceback(*sys.exc_info())
 
     def _flush(self) -> None:
         self.out.flush()
