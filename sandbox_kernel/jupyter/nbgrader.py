@@ -239,7 +239,15 @@ class ContainedExecute(Execute):
         return manager
 
     async def on_notebook_start(self, notebook: NotebookNode) -> None:
-        """Say yes, as the person who grades, to the private copy. Called when the kernel is up."""
+        """Called by nbclient when the kernel is up; its own clean-up begins after this."""
+        try:
+            await self._open_copy()
+        except BaseException:
+            await self._async_cleanup_kernel()
+            raise
+
+    async def _open_copy(self) -> None:
+        """Say yes, as the person who grades, to the private copy, and set the course's timeout."""
         reply = await self._command("grant", {"files": [{"path": ".", "mode": "create"}]})
         if reply.get("status") != "ok":
             raise NotGraded(
