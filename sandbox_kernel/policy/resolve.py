@@ -212,9 +212,9 @@ def _without_planted_links(
     """
     writable = [
         place
-        for each in (*rights, *rules)
-        if isinstance(each.entry, files.FileEntry) and each.entry.mode != "read"
-        for place in each.entry.places
+        for entry in (*(right.entry for right in rights), *(rule.entry for rule in rules))
+        if isinstance(entry, files.FileEntry) and entry.mode != "read"
+        for place in entry.places
     ]
     kept = []
     problems = []

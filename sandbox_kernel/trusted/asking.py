@@ -91,9 +91,25 @@ class Asker:
         self.client_answers = False
         #: True after "no to all": nothing is asked any more.
         self.silenced = False
+        #: Called when stdin has no question of ours any more.
+        self.on_free: Callable[[], None] = lambda: None
+        self._turn = asyncio.Lock()
+        self._cancelled = 0
 
     async def ask(self, question: Question, timeout: float) -> Choice:
-        """Ask and wait `timeout` seconds at most; no answer means no."""
+        """Ask and wait `timeout` seconds at most; no answer means no.
+
+        One at a time on stdin: a line that a person types does not say which question it answers.
+        """
+        if self.client_answers:
+            return await self._ask(question, timeout)
+        begun = self._cancelled
+        async with self._turn:
+            if begun != self._cancelled:
+                return "no"  # The cell that asked is over.
+            return await self._ask(question, timeout)
+
+    async def _ask(self, question: Question, timeout: float) -> Choice:
         if self.silenced:
             return "no"
         number = next(self._numbers)
@@ -111,6 +127,8 @@ class Asker:
         finally:
             del self.pending[number]
             self._event("answered", {"id": number})
+            if pending.on_stdin:
+                self.on_free()
         if choice == "no_to_all":
             self.silenced = True
         return choice
@@ -148,6 +166,7 @@ class Asker:
 
     def cancel(self) -> None:
         """The cell is interrupted or its worker is gone: all open questions are answered no."""
+        self._cancelled += 1
         for pending in self.pending.values():
             if not pending.answered.done():
                 pending.answered.set_result("no")

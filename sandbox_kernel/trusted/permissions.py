@@ -7,14 +7,14 @@ the clients.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
 from ..policy.explain import explain, grants
@@ -29,6 +29,7 @@ from .asking import Asker, question_for
 from .audit import AuditError, AuditLog, Event
 from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
+from .capabilities.wording import visible
 from .notebook_wishes import notebook_metadata, saved_at
 from .output_gate import DisplayRules
 from .questions import SCOPE_OF
@@ -39,8 +40,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Refusals of one cell that are told apart; beyond them each is written down.
-_MOST_REFUSALS = 10_000
+#: Refusals of one cell that are told and written down; that there were more is one more.
+_MOST_REFUSALS = 1000
+#: Questions of a cell that may wait for their answers.
+_MOST_QUESTIONS = 1000
+#: Characters of one problem.
+_MOST_CHARACTERS = 2000
+#: Problems that are kept for `status`; the oldest go.
+_MOST_PROBLEMS = 200
 
 
 class Permissions:
@@ -75,6 +82,7 @@ class Permissions:
         self.cell_rights: Rights | None = None
         self._followed: Rights | None = None
         self._refused_in_cell: set[tuple[str, str, str]] = set()
+        self._open_questions = 0
         self._take_remembered()
         self._take_tickets()
         self.record("started")
@@ -111,8 +119,10 @@ class Permissions:
 
     def problem(self, text: str) -> None:
         """Something was left out or went wrong; shown in `status` and at the next reply."""
+        text = visible(text)[:_MOST_CHARACTERS]
         self.problems.append(text)
         self._untold.append(text)
+        del self.problems[:-_MOST_PROBLEMS], self._untold[:-_MOST_PROBLEMS]
         _log.warning("%s", text)
 
     def take_untold(self) -> list[str]:
@@ -312,10 +322,12 @@ class Permissions:
         Called for what a door refused, and for what a cell is told in words: often the same.
         """
         access_of = (denied.kind, denied.action, denied.resource)
-        if access_of in self._refused_in_cell:
+        if access_of in self._refused_in_cell or len(self._refused_in_cell) > _MOST_REFUSALS:
             return
-        if len(self._refused_in_cell) < _MOST_REFUSALS:
-            self._refused_in_cell.add(access_of)
+        self._refused_in_cell.add(access_of)
+        if len(self._refused_in_cell) > _MOST_REFUSALS:
+            self.problem(f"more than {_MOST_REFUSALS} refusals in this cell: no more are told")
+            return
         try:
             self.audit.denied(denied, now=self._clock())
         except AuditError as error:
@@ -381,6 +393,9 @@ class Permissions:
         scope = SCOPE_OF.get(choice)
         if scope is None:
             return False
+        if any(d.real and os.path.realpath(d.real) != d.real for d in question.denied):
+            self.problem("nothing was granted: what was asked for leads elsewhere by now")
+            return False
         request = Request(question.request, Origin("the person's answer"))
         grant = self.session.new_grant(request, "person", scope)
         notebook = self.session.places.notebook
@@ -405,10 +420,19 @@ class Permissions:
     async def on_question(self, question: Question) -> None:
         """Called for each question of a cell; answers it."""
         worker = self._supervisor.worker
+        self._open_questions += 1
         try:
+            if self._open_questions > _MOST_QUESTIONS:
+                raise PeerViolation(f"more than {_MOST_QUESTIONS} questions at once")
             body = await self._answer(question.command, question.arguments)
         except PeerViolation as violation:
             body = {"error": str(violation)}
+        except Exception:
+            # The cell waits for an answer; the fault is ours, or of a path that cannot be followed.
+            _log.exception("a question could not be decided")
+            body = {"error": "the question could not be decided"}
+        finally:
+            self._open_questions -= 1
         if worker is not None and worker is self._supervisor.worker:
             worker.send(Answer(question.number, body))
 
@@ -452,4 +476,4 @@ def _well_formed(request: Request) -> Any:
 
 
 def _text(wanted: object) -> str:
-    return msgspec.json.encode(wanted).decode()
+    return json.dumps(wanted, default=str)  # A path may have bytes that are no text.

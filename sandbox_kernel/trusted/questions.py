@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from ..policy import model
+from ..policy.kinds import paths
 from ..policy.request import Scope
 from .capabilities import wording
 from .capabilities.verdict import Denied
@@ -27,6 +28,9 @@ SCOPE_OF: dict[Choice, Scope] = {"once": "cell", "session": "session", "always":
 
 MOST_SHOWN = 25
 """More entries are a question of their own: nobody reads a longer list before saying yes."""
+
+_LONGEST_SPELLING = 200
+"""Characters of a cell's own spelling of a path that a question shows."""
 
 _WORDS: dict[Choice, str] = {
     "once": "allow once",
@@ -91,14 +95,27 @@ def _question(group: Sequence[Denied], choices: tuple[Choice, ...]) -> Question:
     request = _joined([refusal.ask for refusal in group if refusal.ask is not None])
     first = group[0]
     if len(group) == 1:
-        listed = f" {wording.visible(first.resource)}"
+        listed = f" {_shown(first, alone=True)}"
     else:
-        listed = "".join(f"\n  {wording.visible(refusal.resource)}" for refusal in group)
+        listed = "".join(f"\n  {_shown(refusal, alone=False)}" for refusal in group)
     text = (
         f"A cell of this notebook asks: {first.kind}, {first.action}{listed}\n"
         f"({first.origin.place}" + (f": {first.origin.reason})" if first.origin.reason else ")")
     )
     return Question(text, request, choices, tuple(group))
+
+
+def _shown(refusal: Denied, *, alone: bool) -> str:
+    """What a yes would cover: a file as it is found on the host, whatever the cell calls it."""
+    resource = wording.visible(refusal.resource)
+    asked = refusal.ask.files[0].path if refusal.ask is not None and refusal.ask.files else ""
+    if resource == refusal.real or asked == paths.escaped(resource) or not refusal.real:
+        return resource
+    real = wording.visible(refusal.real)
+    if not alone:
+        return real
+    spelled = resource if len(resource) <= _LONGEST_SPELLING else resource[:_LONGEST_SPELLING] + "…"
+    return f"{real} (the cell writes {spelled})"
 
 
 def _joined(tables: Sequence[model.RequestTable]) -> model.RequestTable:

@@ -56,6 +56,8 @@ _FOR_WORKER = frozenset(
         "comm_close",
     }
 )
+#: Files that were not committed and are named, for one cell.
+_MOST_TOLD = 50
 #: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
 _ORDINARY_NEWS = frozenset({"protected", "usage"})
 
@@ -97,6 +99,7 @@ class Supervisor:
             self.permissions = Permissions(
                 self, session, data_directory, metadata_given=metadata_given
             )
+            self.permissions.asker.on_free = self._next_input
             if doors is not None:
                 doors.tell(self.permissions.refused, self._not_opened)
         if doors is not None:
@@ -318,8 +321,11 @@ class Supervisor:
         if self.doors is not None:
             done = self.doors.end_cell()
             self.watch.committed(done.bytes, done.files)
-            for refusal in done.refused:
+            for refusal in done.refused[:_MOST_TOLD]:
                 self.permissions.problem(f"{refusal.path} was not written: {refusal.reason}")
+            if len(done.refused) > _MOST_TOLD:
+                more = len(done.refused) - _MOST_TOLD
+                self.permissions.problem(f"{more} more files were not written")
         self.permissions.end_cell()
         self._tell_problems()
 
@@ -362,6 +368,7 @@ class Supervisor:
         self.watch.asks_person(False)
         if self.worker is not None:
             self.worker.send(InputGiven(run.request.id, value))
+        self._next_input()
 
     # -- the worker
 
@@ -437,6 +444,21 @@ class Supervisor:
         run = self.current
         if run is None or message.to != run.request.id or not run.allows_input:
             return
+        run.inputs.append(message)
+        self._next_input()
+
+    def _next_input(self) -> None:
+        """Ask the person for a line that the cell wants, unless another question stands.
+
+        Two at once would be answered in an order that the cell may choose: a line meant for the
+        cell's own words could become the answer to a question about its rights.
+        """
+        run = self.current
+        if run is None or run.waits_for_input or not run.inputs:
+            return
+        if self.permissions is not None and self.permissions.asker.on_stdin is not None:
+            return
+        message = run.inputs.popleft()
         run.waits_for_input = True
         self.watch.asks_person(True)
         prompt, password = self.gate.input_request(message.prompt, message.password)

@@ -28,6 +28,8 @@ from .confine.plan import Level
 _log = logging.getLogger(__name__)
 
 _READ = 1 << 18
+#: Bytes that may wait for the worker to read them: the two biggest messages.
+_MOST_UNSENT = 2 * codec.MAX_BYTES
 #: Rounds of reading before the loop's other work gets its turn.
 _ROUNDS = 16
 
@@ -121,6 +123,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._unpacker: codec.Unpacker[FromWorker] = codec.Unpacker(FromWorker)
         self._unsent: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._unsent_bytes = 0
         self._pipes = {
             name: _Pipe(fd)
             for name, fd in (
@@ -172,7 +175,13 @@ class WorkerProcess:
         if self._gone:
             _close(descriptors)
             return
-        self._unsent.append((memoryview(codec.pack(message, buffers)), descriptors))
+        data = codec.pack(message, buffers)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes > _MOST_UNSENT:
+            _close(descriptors)
+            self.kill("it asks and does not read the answers")
+            return
+        self._unsent.append((memoryview(data), descriptors))
         if len(self._unsent) == 1:
             self._writable()
 
@@ -225,6 +234,7 @@ class WorkerProcess:
         for _, descriptors in self._unsent:
             _close(descriptors)
         self._unsent.clear()
+        self._unsent_bytes = 0
 
     def _writable(self) -> None:
         try:
@@ -235,6 +245,7 @@ class WorkerProcess:
                     _close(descriptors)
                 else:
                     sent = self._socket.send(data)
+                self._unsent_bytes -= sent
                 if sent < len(data):
                     self._unsent[0] = data[sent:], ()
                 else:

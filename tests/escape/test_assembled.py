@@ -7,7 +7,11 @@ is there.
 from __future__ import annotations
 
 import contextlib
+import json
+import queue
 import socket
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -34,6 +38,10 @@ reason = "a service in the cell"
 path = "."
 mode = "write"
 reason = "the person's folder"
+[[on_request.files]]
+path = "course"
+mode = "read"
+reason = "what the course hands out"
 [limits]
 memory = "300 MB"
 """
@@ -44,6 +52,9 @@ QUIET = 1.0
 @pytest.fixture(scope="module", params=["full", "no-namespaces"])
 def kernel(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("assembled")
+    wishes = {"sandbox": {"files": [{"path": "course", "mode": "read"}]}}
+    document = {"cells": [], "metadata": wishes, "nbformat": 4, "nbformat_minor": 5}
+    (folder / "notebook.ipynb").write_text(json.dumps(document))
     level = None if request.param == "full" else request.param
     made = started(folder, level=level, policy=POLICY)
     if request.param != (found := _level(made)):
@@ -189,3 +200,146 @@ def test_a_refusal_does_not_tell_whether_a_file_of_the_host_exists(kernel, tmp_p
     (kernel.folder / "here").write_text("x")
     ran = kernel.run(_ASK + "print(told('write', 'here') == told('write', 'gone'))")
     assert ran.text() == "False\n", ran.error
+
+
+def test_a_link_that_a_cell_made_leads_nowhere_after_its_right_has_ended(kernel, control, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    course = kernel.folder / "course"
+    course.mkdir()
+    (course / "secret").write_text("of the course")
+    read = "print(open('course/secret').read())"
+    assert kernel.run(read).text() == "of the course\n"
+    (grant,) = control.grant({"files": [{"path": ".", "mode": "write"}]})
+    made = kernel.run(
+        "import os\nos.unlink('course/secret')\nos.rmdir('course')\n"
+        f"os.symlink({str(tmp_path)!r}, 'course')"
+    )
+    assert made.status == "ok", made.error
+    assert course.is_symlink(), "the attack needs its link on the host"
+    control.revoke({"id": grant})
+    assert "PermissionError" in kernel.run(read).error
+    control.grant({"files": [{"path": ".", "mode": "read"}]}, scope="cell")
+    assert "PermissionError" in kernel.run(read).error
+
+
+# --- questions ------------------------------------------------------------------------------------
+
+
+class Person:
+    """A front end that shows each question on stdin, and what was typed for it."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.seen: list[str] = []
+
+    def run(self, code: str, answer: Callable[[str], str]) -> str:
+        """Run a cell and answer its questions, in the order in which they come; the output."""
+        text = []
+
+        def shown(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream":
+                text.append(message["content"]["text"])
+
+        def asked(message: dict[str, Any]) -> None:
+            prompt = message["content"]["prompt"]
+            self.seen.append(prompt)
+            # Time for a second question to come, which must not.
+            with contextlib.suppress(queue.Empty):
+                again = self.kernel.client.get_stdin_msg(timeout=QUIET)
+                self.seen.append("AT ONCE: " + again["content"]["prompt"])
+            self.kernel.client.input(answer(prompt))
+
+        self.kernel.client.execute_interactive(
+            code, allow_stdin=True, output_hook=shown, stdin_hook=asked, timeout=60
+        )
+        return "".join(text)
+
+
+def test_a_line_for_the_cell_is_no_answer_to_a_question_about_its_rights(kernel):
+    (kernel.folder / "wanted").write_text("content of the file")
+    code = (
+        "import gc, threading, time\n"
+        "from sandbox_kernel.shared.messages import InputWanted\n"
+        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "to = get_ipython().kernel.get_parent()['header']['msg_id']\n"
+        "def tried(path):\n"
+        "    print(path, link.ask('tried', {'action': 'read', 'resource': path})['retry'])\n"
+        "threads = [threading.Thread(target=tried, args=(p,)) for p in ('wanted', 'wanted2')]\n"
+        "for each in threads: each.start(); time.sleep(0.2)\n"
+        "link.send(InputWanted(to, 'a number, please', False))\n"
+        "for each in threads: each.join()\n"
+    )
+    person = Person(kernel)
+    (kernel.folder / "wanted2").write_text("x")
+    text = person.run(code, lambda prompt: "1" if prompt.startswith("[cell]") else "4")
+    assert not [prompt for prompt in person.seen if prompt.startswith("AT ONCE")]
+    assert len(person.seen) >= 2
+    assert "True" not in text
+    assert text.count("False") == 2
+    # The control: the same question, answered with yes.
+    assert "wanted True" in person.run(
+        "tried('wanted')", lambda prompt: "4" if prompt.startswith("[cell]") else "1"
+    )
+
+
+def test_a_question_names_the_file_that_a_yes_would_open(kernel):
+    (kernel.folder / "hidden").mkdir(exist_ok=True)
+    (kernel.folder / "hidden" / "diary").write_text("dear")
+    (kernel.folder / "points.csv").symlink_to("hidden/diary")
+    person = Person(kernel)
+    person.run("open('points.csv')", lambda prompt: "no")
+    assert str(kernel.folder / "hidden" / "diary") in person.seen[0]
+    person.run("open('hidden/../hidden/diary')", lambda prompt: "no")
+    assert str(kernel.folder / "hidden" / "diary") in person.seen[1]
+
+
+def test_a_yes_is_void_when_its_path_leads_elsewhere_by_then(kernel, tmp_path):
+    place = kernel.folder / "place"
+    place.mkdir()
+    (place / "file").write_text("shown")
+    (kernel.folder / "other").mkdir()
+    (kernel.folder / "other" / "file").write_text("not shown")
+
+    def swap(prompt: str) -> str:
+        place.rename(kernel.folder / "aside")
+        place.symlink_to("other")
+        return "1"
+
+    text = Person(kernel).run(
+        "try: print(open('place/file').read())\nexcept PermissionError: print('refused')", swap
+    )
+    assert "not shown" not in text
+    assert "refused" in text
+    assert "shown" in Person(kernel).run("print(open('aside/file').read())", lambda prompt: "1")
+
+
+# --- floods ---------------------------------------------------------------------------------------
+
+
+def test_refusals_do_not_flood_the_audit_log_and_the_front_end(kernel):
+    kernel.run("1")
+    audit = kernel.folder / "state" / "audit.jsonl"
+    ran = kernel.run(
+        "import gc\n"
+        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "for n in range(3000):\n"
+        "    link.ask('tried', {'action': 'read', 'resource': f'/nowhere/{n}'})\n"
+        "print('done')"
+    )
+    assert "done" in ran.text()
+    told = [c for c in ran.of("sandbox_event") if c["kind"] == "denied"]
+    assert 0 < len(told) <= 1000
+    assert 0 < audit.read_text().count("/nowhere/") <= 3 * 1000  # each in three fields of a record
+
+
+def test_answers_that_nobody_reads_end_the_worker_not_the_supervisor(kernel):
+    ran = kernel.run(
+        "import gc\n"
+        "from sandbox_kernel.shared.messages import Question\n"
+        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "for n in range(10**7):\n"
+        "    link.send(Question(10**6 + n, 'describe', {}))\n"
+        "print('all asked')"
+    )
+    assert "does not read the answers" in ran.error
+    assert kernel.run("print(1 + 1)").text() == "2\n"

@@ -61,7 +61,8 @@ class Denied:
     `code` is stable (`files.not_granted`); `kind`, `action` and `resource` say what was refused,
     `rule` and `origin` by what, `remedy` what would allow it.  `exception` names the exception
     that the cell's call raises.  `ask` is exactly what a person may be asked for, None where no
-    answer would help.  `text` is the whole for people.
+    answer would help.  `real` is the path, resolved, that a yes would cover; empty where there is
+    none.  `text` is the whole for people.
     """
 
     code: str
@@ -73,6 +74,7 @@ class Denied:
     remedy: str
     exception: str = "PermissionError"
     ask: RequestTable | None = None
+    real: str = ""
 
     @property
     def askable(self) -> bool:

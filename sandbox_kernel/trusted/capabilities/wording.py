@@ -30,6 +30,7 @@ def not_granted(
     covers: Sequence[Rule],
     exception: str = "PermissionError",
     partly: Rule | None = None,
+    real: str = "",
 ) -> Denied:
     """The refusal of what no right covers.
 
@@ -66,6 +67,7 @@ def not_granted(
         remedy=remedy,
         exception=exception,
         ask=request if ask is not None else None,
+        real=real if ask is not None else "",
     )
 
 

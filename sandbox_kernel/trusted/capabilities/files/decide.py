@@ -114,6 +114,7 @@ def _refused(request: FileRequest, rights: Rights, including: list[Right]) -> De
         request=asked,
         covers=covering,
         partly=including[0].rule if including else None,
+        real=request.real,
     )
 
 
