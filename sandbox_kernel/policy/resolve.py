@@ -107,7 +107,7 @@ def resolve(
                 for rule in rules
                 if (met := meet(entry, rule.entry)) is not None
             ]
-    rights, found = _without_planted_links(rights, rules)
+    rights, found = _without_planted_links(rights, places)
     problems += found
     limits, session, found = bounded_limits(policy, system, request, grants)
     problems += found
@@ -202,20 +202,21 @@ def _unmet(
 
 
 def _without_planted_links(
-    rights: Sequence[Right], rules: Sequence[Rule]
+    rights: Sequence[Right], places: Places
 ) -> tuple[list[Right], list[Problem]]:
     """Drop rights that lead out through a link which a cell may have made itself.
 
-    Where a line lets cells write to a folder, a symbolic link in that folder may be a cell's own
-    work; a right that goes through it would lead wherever the cell likes. Whether that line is in
-    force now does not matter: a link stays when the right under which it was made has ended.
+    Where a cell may write to a folder, or once could, a symbolic link in that folder may be its own
+    work; a right that goes through it would lead wherever the cell likes.
     """
     writable = [
         place
-        for entry in (*(right.entry for right in rights), *(rule.entry for rule in rules))
-        if isinstance(entry, files.FileEntry) and entry.mode != "read"
-        for place in entry.places
+        for right in rights
+        if isinstance(right.entry, files.FileEntry) and right.entry.mode != "read"
+        for place in right.entry.places
     ]
+    # A link stays when the right under which it was made has ended.
+    writable += [paths.literal(folder, lambda same: same) for folder in places.once_writable]
     kept = []
     problems = []
     for right in rights:

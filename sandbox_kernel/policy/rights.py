@@ -39,7 +39,8 @@ class Places:
     `read_only` are paths that no right may change (the notebook itself is added to them): policy
     files and the folders in which they are looked up; `closed` are paths that no right may open:
     approval store, audit log, runtime files; `closed_ports` are local ports that no right may
-    reach: the kernel's own.  `canonical` resolves symbolic links (`os.path.realpath`).
+    reach: the kernel's own; `once_writable` are folders that cells could write to at some time.
+    `canonical` resolves symbolic links (`os.path.realpath`).
     """
 
     folder: str
@@ -48,6 +49,7 @@ class Places:
     read_only: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     closed_ports: frozenset[int] = frozenset()
+    once_writable: tuple[str, ...] = ()
     canonical: Canonical = _same
 
 

@@ -31,6 +31,7 @@ from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
 from .capabilities.wording import visible
 from .notebook_wishes import notebook_metadata, saved_at
+from .once_writable import OnceWritable
 from .output_gate import DisplayRules
 from .questions import SCOPE_OF
 from .session_rights import SessionRights
@@ -83,6 +84,7 @@ class Permissions:
         self._followed: Rights | None = None
         self._refused_in_cell: set[tuple[str, str, str]] = set()
         self._open_questions = 0
+        self._once_writable = self._read_once_writable(folder)
         self._take_remembered()
         self._take_tickets()
         self.record("started")
@@ -91,6 +93,16 @@ class Permissions:
     def rights(self) -> Rights:
         """What holds now, for the cell that runs if one does."""
         return self.cell_rights or self.session.rights
+
+    def _read_once_writable(self, folder: Path) -> OnceWritable | None:
+        try:
+            known = OnceWritable(folder / "once-writable")
+        except OSError as error:
+            self.problem(f"folders that cells could once write to are not known: {error}")
+            return None
+        places = self.session.places
+        self.session.move(replace(places, once_writable=tuple(sorted(known.folders))))
+        return known
 
     def _take_remembered(self) -> None:
         notebook = self.session.places.notebook
@@ -180,6 +192,7 @@ class Permissions:
 
     def _follow(self) -> dict[str, Any]:
         """Have everything follow the rights that hold now; what it took to take access away."""
+        self._remember_writable()
         rights = self._followed = self.rights
         display: Any = rights.display
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
@@ -187,6 +200,15 @@ class Permissions:
         taken = self._supervisor.follow_doors(rights)
         self.tell_worker()
         return taken
+
+    def _remember_writable(self) -> None:
+        """Note the folders that cells may write to, for the time after."""
+        try:
+            if self._once_writable is not None and self._once_writable.add(self.rights):
+                folders = tuple(sorted(self._once_writable.folders))
+                self.session.move(replace(self.session.places, once_writable=folders))
+        except OSError as error:
+            self.problem(f"folders that cells could write to are not remembered: {error}")
 
     def tell_worker(self) -> None:
         """Give the worker its view of its rights: module names, for messages and for `%sandbox`."""

@@ -363,10 +363,11 @@ def test_a_link_that_a_cell_may_have_made_leads_nowhere() -> None:
     assert may(planted, "read", "real/x")
     assert [problem.code for problem in planted.problems] == ["files.planted_link"]
     # A link stays when the right under which it was made has ended.
-    for tier in ("ask", "on_request"):
-        assert not may(
-            rights(text + files(tier, ".", "write"), places=linked), "read", "../.ssh/id"
-        )
+    once = replace(linked, once_writable=("/home/ann/nb",))
+    assert not may(rights(text, places=once), "read", "../.ssh/id")
+    # A line that could let cells write, but never did, leaves the person's own links alone.
+    unused = text + files("ask", ".", "write")
+    assert may(rights(unused, places=linked), "read", "../.ssh/id")
 
 
 def test_a_request_through_a_link_is_bounded_by_where_it_leads() -> None:
