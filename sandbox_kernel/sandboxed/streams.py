@@ -113,8 +113,15 @@ class Flusher:
     def kick(self) -> None:
         """There is new text."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True, name="output flusher")
-            self._thread.start()
+            thread = threading.Thread(target=self._run, daemon=True, name="output flusher")
+            try:
+                thread.start()
+            except RuntimeError:
+                # No memory, or no thread allowed: text goes out at once, as long as that lasts.
+                for stream in self.streams:
+                    stream.flush()
+                return
+            self._thread = thread
         self._due.set()
 
     def _run(self) -> None:
