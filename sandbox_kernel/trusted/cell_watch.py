@@ -173,6 +173,9 @@ class CellWatch:
             self.snapshots.discard(f"the monitor failed: {failure}")
             return
         self._faults = sample.faults
+        tree = self.monitor.tree
+        if tree is not None and not tree.spawns and (ended := end_children(tree)):
+            _log.warning("%d processes that nobody ordered were ended", ended)
         limit = self.monitor.limits.get("memory")
         allowed = math.inf if limit is None else limit.value
         ordered = self.snapshots.order(worker, sample.memory, allowed)

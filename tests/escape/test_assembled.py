@@ -10,9 +10,11 @@ import contextlib
 import json
 import queue
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from sandbox_kernel.jupyter.control_client import ControlClient
@@ -343,3 +345,44 @@ def test_answers_that_nobody_reads_end_the_worker_not_the_supervisor(kernel):
     )
     assert "does not read the answers" in ran.error
     assert kernel.run("print(1 + 1)").text() == "2\n"
+
+
+# --- the fork for the dormant copy ----------------------------------------------------------------
+
+_OTHER_FORK = """
+import gc, os
+copies = next(o for o in gc.get_objects() if type(o).__name__ == "Copies")
+def take(link, harmless):
+    if os.fork() == 0:
+        while True:
+            pass
+    return "none is made", 0.0, None
+copies.take = take
+"""
+
+
+def test_a_fork_that_was_ordered_for_a_copy_makes_no_process_that_stays(kernel, control):
+    supervisor = psutil.Process(kernel.manager.provisioner.process.pid)
+
+    def alive() -> int:
+        found = 0
+        for process in supervisor.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += process.status() != psutil.STATUS_ZOMBIE
+        return found
+
+    kernel.run("1")
+    deadline = time.monotonic() + SECONDS
+    while not control.status()["protected"]:
+        assert time.monotonic() < deadline, "there is no copy"
+    with_copy = alive()
+    kernel.run(_OTHER_FORK)
+    for _ in range(5):
+        kernel.run("2")
+    # Without a wall there would be five more, and the copy is gone.
+    assert alive() <= with_copy + 1
+    deadline = time.monotonic() + SECONDS
+    while alive() >= with_copy:
+        assert time.monotonic() < deadline, "a process that nobody ordered goes on"
+        psutil.wait_procs(supervisor.children(recursive=True), timeout=0.2)
+    assert kernel.run("3").status == "ok"

@@ -446,6 +446,8 @@ class Monitor:
             _log.error("the monitor failed between two cells: %s", failure)
             self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
             return
+        if not self.tree.awaited and not self.tree.spawns:
+            end_children(self.tree)
         begin = self._idle_begin = self._idle_begin or sample
         self._last = sample
         limit = self._limits.get("cpu_time")

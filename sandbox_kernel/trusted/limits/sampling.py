@@ -157,6 +157,24 @@ def below(roots: Iterable[int]) -> list[Process]:
     return found
 
 
+def started_by(pid: int) -> list[int]:
+    """The processes that are children of `pid` now (proc_pid_task_tid_children(5)).
+
+    Raises `MonitorFailed` on a kernel that does not tell.
+    """
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                found += map(int, file.read().split())
+    except (FileNotFoundError, ProcessLookupError) as error:
+        if os.path.exists(f"/proc/{pid}/task/{pid}/stat") and not os.path.exists(
+            f"/proc/{pid}/task/{pid}/children"
+        ):
+            raise MonitorFailed(f"children cannot be told: {error}") from error
+    return found
+
+
 def _parent(name: str) -> int:
     """The parent of process `name`; 0 for one that has just ended."""
     try:
@@ -173,7 +191,7 @@ def end_children(tree: Tree) -> int:
     Signals go through pidfds, and only to what is still below the tree once its pidfd is open.
     """
     count = 0
-    for process in tree.children():
+    for process in (*tree.children(), *tree.strays()):
         try:
             pidfd = os.pidfd_open(process.pid)
         except ProcessLookupError:
@@ -214,6 +232,22 @@ class Tree:
         roots = [self.worker] if self.root is None else [self.worker, self.root]
         return [p for p in below(roots) if p.pid not in (self.worker, self.copy)]
 
+    def strays(self) -> list[Process]:
+        """Processes that nobody ordered: a worker may use the fork for its copy otherwise.
+
+        Raises `MonitorFailed`.
+        """
+        if self.spawns:
+            return []
+        roots = [self.worker] if self.root is None else [self.worker, self.root]
+        known = {self.worker, self.copy}
+        try:
+            direct = {pid for root in roots for pid in started_by(root)}
+            found = [process for pid in direct - known if (process := read_process(pid))]
+        except MonitorFailed:
+            found = [process for process in below(roots) if process.pid not in known]
+        return found
+
     def count_children(self) -> int:
         """Their number, without a copy that is not known yet. Raises `MonitorFailed`."""
         return max(len(self.children()) - self.awaited, 0)
@@ -246,7 +280,8 @@ class Tree:
         return Sample(
             clock=clock,
             waited=waited,
-            cpu=worker.cpu + sum(p.cpu for p in children),
+            # A copy that sleeps uses none.
+            cpu=worker.cpu + sum(p.cpu for p in children) + (copy.cpu if copy is not None else 0),
             memory=memory + copied,
             reserved=max(worker.reserved - worker.anonymous, 0),
             copy=copied,
