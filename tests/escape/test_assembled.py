@@ -386,3 +386,17 @@ def test_a_fork_that_was_ordered_for_a_copy_makes_no_process_that_stays(kernel, 
         assert time.monotonic() < deadline, "a process that nobody ordered goes on"
         psutil.wait_procs(supervisor.children(recursive=True), timeout=0.2)
     assert kernel.run("3").status == "ok"
+
+
+def test_memory_in_files_that_are_not_mapped_counts(kernel, control):
+    code = (
+        "import os\nfile = os.memfd_create('store')\nblock = b'x' * (1 << 20)\n"
+        "for _ in range({megabytes}): os.write(file, block)\n"
+        "{then}"
+    )
+    few = kernel.run(code.format(megabytes=20, then="os.close(file); print('kept')"))
+    assert few.text() == "kept\n", few.error
+    many = kernel.run(code.format(megabytes=400, then="while True: pass"))
+    assert "memory" in many.error
+    kernel.run("os.close(file)")
+    assert kernel.run("1").status == "ok"

@@ -157,6 +157,29 @@ def below(roots: Iterable[int]) -> list[Process]:
     return found
 
 
+def memory_files(pids: Iterable[int]) -> int:
+    """Bytes of the files in memory (memfd_create(2)) that these processes have open.
+
+    What is written to one and not mapped is in no count of a process.
+    """
+    found: dict[int, int] = {}
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError as error:
+            raise MonitorFailed(f"what process {pid} has open cannot be told: {error}") from error
+        for name in names:
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{name}").startswith("/memfd:"):
+                    status = os.stat(f"/proc/{pid}/fd/{name}")
+                    found[status.st_ino] = status.st_blocks * 512
+            except OSError:
+                continue  # It was closed meanwhile.
+    return sum(found.values())
+
+
 def started_by(pid: int) -> list[int]:
     """The processes that are children of `pid` now (proc_pid_task_tid_children(5)).
 
@@ -268,6 +291,9 @@ class Tree:
             return None
         children = self.children()
         memory = sum(p.anonymous + p.shared for p in (worker, *children))
+        # Mapped ones are in `shared` already.
+        mapped = sum(p.shared for p in (worker, *children))
+        in_files = max(memory_files(p.pid for p in (worker, *children)) - mapped, 0)
         copied = 0
         copy = read_process(self.copy) if self.copy is not None else None
         if copy is not None:
@@ -282,7 +308,7 @@ class Tree:
             waited=waited,
             # A copy that sleeps uses none.
             cpu=worker.cpu + sum(p.cpu for p in children) + (copy.cpu if copy is not None else 0),
-            memory=memory + copied,
+            memory=memory + copied + in_files,
             reserved=max(worker.reserved - worker.anonymous, 0),
             copy=copied,
             faults=worker.faults,
