@@ -117,9 +117,15 @@ def decide(wanted: Access, rights: Rights) -> Verdict:
 
 
 def file_request(shown: str, mode: str, rights: Rights) -> FileRequest:
-    """The request for a path as a cell spelled it, relative to the notebook's folder."""
+    """The request for a path as a cell spelled it, relative to the notebook's folder.
+
+    Raises `PeerViolation` for one that cannot be followed: a cell may change links meanwhile.
+    """
     path = os.path.join(rights.places.folder, shown.replace("\0", "\\0"))
-    real = os.path.realpath(path)
+    try:
+        real = os.path.realpath(path)
+    except (OSError, RecursionError):
+        raise PeerViolation("the path cannot be followed just now") from None
     exists = os.path.lexists(real)
     if mode == "write" and not exists:
         mode = "create"

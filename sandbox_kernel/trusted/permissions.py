@@ -7,6 +7,7 @@ the clients.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -45,6 +46,8 @@ _log = logging.getLogger(__name__)
 _MOST_REFUSALS = 1000
 #: Questions of a cell that may wait for their answers.
 _MOST_QUESTIONS = 1000
+#: Characters of what one question may ask for: it is decided in one go.
+_MOST_REQUESTED = 16_384
 #: Characters of one problem.
 _MOST_CHARACTERS = 2000
 #: Problems that are kept for `status`; the oldest go.
@@ -84,6 +87,7 @@ class Permissions:
         self._followed: Rights | None = None
         self._refused_in_cell: set[tuple[str, str, str]] = set()
         self._open_questions = 0
+        self._turn = asyncio.Lock()
         self._once_writable = self._read_once_writable(folder)
         self._take_remembered()
         self._take_tickets()
@@ -446,6 +450,8 @@ class Permissions:
         try:
             if self._open_questions > _MOST_QUESTIONS:
                 raise PeerViolation(f"more than {_MOST_QUESTIONS} questions at once")
+            async with self._turn:
+                await asyncio.sleep(0)  # One a turn of the loop: clients are heard in between.
             body = await self._answer(question.command, question.arguments)
         except PeerViolation as violation:
             body = {"error": str(violation)}
@@ -478,6 +484,8 @@ class Permissions:
 
     async def _on_request(self, wanted: object) -> dict[str, Any]:
         """`sandbox.request(…)`: a cell asks for rights in the words of the metadata."""
+        if len(_text(wanted)) > _MOST_REQUESTED:
+            return {"error": f"a request is at most {_MOST_REQUESTED} characters of JSON"}
         request = parse_request(wanted, Origin("sandbox.request"))
         if request.table is None:
             return {"error": "; ".join(map(str, request.problems))}

@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 _READ = 1 << 18
 #: Bytes that may wait for the worker to read them: the two biggest messages.
 _MOST_UNSENT = 2 * codec.MAX_BYTES
+#: Messages that may wait for it.
+_MOST_WAITING = 20_000
 #: Rounds of reading before the loop's other work gets its turn.
 _ROUNDS = 16
 
@@ -177,7 +179,7 @@ class WorkerProcess:
             return
         data = codec.pack(message, buffers)
         self._unsent_bytes += len(data)
-        if self._unsent_bytes > _MOST_UNSENT:
+        if self._unsent_bytes > _MOST_UNSENT or len(self._unsent) >= _MOST_WAITING:
             _close(descriptors)
             self.kill("it asks and does not read the answers")
             return
