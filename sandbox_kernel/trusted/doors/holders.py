@@ -14,13 +14,15 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from . import _sys_files
 
 _O_PATH = os.O_PATH
 STOP_SECONDS = 0.2
+DELIVERY_SECONDS = 0.02
+IN_FLIGHT = "a descriptor on its way through a socket"
 
 
 @dataclass
@@ -188,6 +190,31 @@ def _at_rest(pid: int) -> bool:
     return True
 
 
+def end_holders(worker: int, look: Callable[[list[int]], Holders]) -> Holders:
+    """End every process of `worker`'s that `look` finds to hold what was taken away.
+
+    Descriptors on their way may be the supervisor's own, which the worker has not read yet: where
+    they are all that was found, one more look follows after DELIVERY_SECONDS, and decides.
+    """
+    found = _look_and_end(worker, look, spare_in_flight=True)
+    if set(found.dangerous.values()) == {IN_FLIGHT}:
+        time.sleep(DELIVERY_SECONDS)
+        found = _look_and_end(worker, look, spare_in_flight=False)
+    return found
+
+
+def _look_and_end(
+    worker: int, look: Callable[[list[int]], Holders], *, spare_in_flight: bool
+) -> Holders:
+    pids = processes(worker)
+    with Stopped(pids) as stopped:
+        found = look(pids)
+        if not spare_in_flight or set(found.dangerous.values()) != {IN_FLIGHT}:
+            for pid in found.dangerous:
+                stopped.kill(pid)
+    return found
+
+
 def find(pids: list[int], mount_ids: set[int]) -> Holders:
     """Look for holders of any of the mounts in these (stopped) processes."""
     found = Holders()
@@ -222,7 +249,7 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
         for task in _tasks(pid):
             for name, facts in _descriptors(task):
                 if int(facts.get(b"scm_fds", b"0")) > 0:
-                    found.dangerous.setdefault(pid, "a descriptor on its way through a socket")
+                    found.dangerous.setdefault(pid, IN_FLIGHT)
                 try:
                     target = os.readlink(f"{task}/fd/{name}")
                 except OSError:
@@ -260,7 +287,7 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
         found.dangerous.setdefault(pid, "its root directory")
     for name, facts in _descriptors(task):
         if int(facts.get(b"scm_fds", b"0")) > 0:
-            found.dangerous.setdefault(pid, "a descriptor on its way through a socket")
+            found.dangerous.setdefault(pid, IN_FLIGHT)
         if int(facts.get(b"mnt_id", b"0")) in mount_ids:
             _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
 

@@ -278,11 +278,7 @@ class MountDoor:
         return self._deal_with_holders(ids, mapped)
 
     def _deal_with_holders(self, ids: set[int], mapped: set[str]) -> Taken:
-        pids = holders.processes(self.pid)
-        with holders.Stopped(pids) as stopped:
-            found = holders.find(pids, ids)
-            for pid in found.dangerous:
-                stopped.kill(pid)
+        found = holders.end_holders(self.pid, lambda pids: holders.find(pids, ids))
         return Taken(
             tuple(sorted(set(found.dangerous.values()))),
             tuple(sorted(found.still_open | mapped)),

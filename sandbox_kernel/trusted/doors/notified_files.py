@@ -53,11 +53,7 @@ class NotifiedFiles:
         gone = self._places.set(rights, found.granted, stages)
         if not gone:
             return Taken()
-        pids = holders.processes(self._pid)
-        with holders.Stopped(pids) as stopped:
-            held = holders.find_below(pids, gone)
-            for pid in held.dangerous:
-                stopped.kill(pid)
+        held = holders.end_holders(self._pid, lambda pids: holders.find_below(pids, gone))
         return Taken(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
 
     def begin_cell(self, rights: FileRights) -> Taken:

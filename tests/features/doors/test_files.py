@@ -617,6 +617,30 @@ def test_whoever_holds_a_revoked_directory_ends(
     assert os.listdir(world.nb / "data") == ["canary"]
 
 
+def test_descriptors_that_arrive_after_a_moment_cost_no_worker(
+    world: World, start: Start, level: Level
+) -> None:
+    # As the supervisor's own do, when a revocation comes before the worker has read them. Not
+    # read, they end it: the case "in flight" above.
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "x").write_text("X")
+    worker = start(world.files('path = "data"\nmode = "read"'), level)
+    worker.run(
+        "import signal, socket\n"
+        "a, b = socket.socketpair()\n"
+        "d = os.memfd_create('of nothing'); socket.send_fds(a, [b'x'], [d]); os.close(d)\n"
+        "kept = open('data/x')\n"
+        "def arrive(*_):\n"
+        "    signal.signal(signal.SIGCONT, signal.SIG_DFL)\n"
+        "    socket.recv_fds(b, 1, 1)\n"
+        "signal.signal(signal.SIGCONT, arrive)"
+    )
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ()
+    assert [Path(name).name for name in taken.still_open] == ["x"]
+    assert worker.value("1 + 1") == 2
+
+
 def test_a_child_that_holds_a_revoked_directory_ends(
     world: World, start: Start, level: Level
 ) -> None:

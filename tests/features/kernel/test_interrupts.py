@@ -33,9 +33,11 @@ def test_finally_blocks_of_an_awaiting_cell_run(kernel):
 
 def test_a_runaway_background_task_is_ended_between_cells(kernel):
     kernel.run(
-        "import asyncio\nasync def spin():\n    await asyncio.sleep(0)\n    while True: pass\n"
+        "import asyncio\nasync def spin():\n    await asyncio.sleep(2)\n"
+        "    print('spins', flush=True)\n    while True: pass\n"
         "task = asyncio.ensure_future(spin())"
     )
+    kernel.published(lambda m: m["content"].get("text") == "spins\n")
     kernel.manager.interrupt_kernel()
     assert kernel.run("print('usable', task.done())").text() == "usable True\n"
 
