@@ -38,6 +38,7 @@ class Echo:
         self.server = socket.create_server((host, 0), family=family)
         self.port = self.server.getsockname()[1]
         self.contacts = 0
+        self._counted = threading.Condition()
         self.ended = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -47,8 +48,17 @@ class Echo:
                 connection, _ = self.server.accept()
             except OSError:
                 return
-            self.contacts += 1
+            with self._counted:
+                self.contacts += 1
+                self._counted.notify_all()
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def has_contacts(self, number: int) -> bool:
+        """Whether there are so many, soon: a connection stands before the server has taken it."""
+        with self._counted:
+            return self._counted.wait_for(lambda: self.contacts >= number, 10) and (
+                self.contacts == number
+            )
 
     def _talk(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -242,10 +252,7 @@ def test_localhost_means_all_of_its_spellings(
             "except ConnectionRefusedError: it = 'ok'"
         )
         assert outcome == "ok"
-    deadline = time.monotonic() + 10
-    while echo.contacts < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)  # A connection stands before the server has taken it.
-    assert echo.contacts == 2
+    assert echo.has_contacts(2)
 
 
 def test_ipv6_is_connected(world: World, start: Start, level: Level) -> None:
