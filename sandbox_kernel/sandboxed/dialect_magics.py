@@ -221,7 +221,7 @@ def _expander(shell: Any, session: Session) -> Callable[..., str]:
             try:
                 code = session.compile(expression.strip(), "<magic>", "eval")
                 return str(eval(code, shell.user_global_ns))
-            except Exception:
+            except Exception:  # as IPython: what cannot be evaluated stays as it was typed
                 return found[0]
 
         return braces.sub(value, cmd)

@@ -25,7 +25,7 @@ Rules
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -55,6 +55,8 @@ RequestType = Literal[
     "comm_msg",
     "comm_close",
 ]
+#: The same, to look a type up in.
+REQUEST_TYPES: frozenset[str] = frozenset(get_args(RequestType))
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="say"):

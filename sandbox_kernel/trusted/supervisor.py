@@ -17,6 +17,7 @@ from typing import Any
 from ..policy import Rights
 from ..shared.codec import MessageTooBig
 from ..shared.messages import (
+    REQUEST_TYPES,
     CopyTaken,
     Finished,
     FromWorker,
@@ -42,20 +43,6 @@ from .worker_process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
-#: Requests that go to the worker, and whether a queue of cells is aborted with them.
-_FOR_WORKER = frozenset(
-    {
-        "execute_request",
-        "complete_request",
-        "inspect_request",
-        "history_request",
-        "is_complete_request",
-        "comm_info_request",
-        "comm_open",
-        "comm_msg",
-        "comm_close",
-    }
-)
 #: Files that were not committed and are named, for one cell.
 _MOST_TOLD = 50
 #: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
@@ -188,7 +175,7 @@ class Supervisor:
             self.answer(request, self.channels.ports())
         elif kind == "shutdown_request":
             self._control.handle(request)
-        elif kind not in _FOR_WORKER:
+        elif kind not in REQUEST_TYPES:
             _log.warning("a shell message of unknown type was ignored: %.100s", kind)
         elif kind == "execute_request" and (fault := _malformed_cell(request)):
             self.answer(request, error_reply("BadRequest", fault))
@@ -266,7 +253,7 @@ class Supervisor:
         if self.worker is None:
             return False
         message = Request(
-            request.type,  # type: ignore[arg-type]  # checked against _FOR_WORKER
+            request.type,  # type: ignore[arg-type]  # checked against REQUEST_TYPES
             request.header,
             request.content,
             request.metadata,
