@@ -219,8 +219,6 @@ def test_without_landlock_the_path_in_memory_wins(
     monkeypatch.setattr(generation.Generation, "_try_walls", no_trial)
     worker = start(world.rights(""), Level.NO_NAMESPACES)
     source = evil_swap(world, world.canary)
-    for _ in range(5):
+    wrong = 0
+    while not wrong:  # The test's own time limit ends a race that is never won.
         _, wrong, _ = run_patiently(worker, source, world.canary)
-        if wrong:
-            return
-    raise AssertionError("the race never won without Landlock: it tests nothing")
