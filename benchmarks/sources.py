@@ -18,7 +18,7 @@ __all__ = ["fetch", "unpack"]
 
 _BACKENDS = ("mesonpy", "setuptools.build_meta", "flit_core.buildapi", "hatchling.build")
 _BACKEND = """
-import pathlib, shutil
+import email, pathlib, shutil
 
 def get_requires_for_build_wheel(config_settings=None):
     return []
@@ -26,7 +26,9 @@ def get_requires_for_build_wheel(config_settings=None):
 get_requires_for_build_sdist = get_requires_for_build_wheel
 
 def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    folder = pathlib.Path(metadata_directory, "source.dist-info")
+    known = email.message_from_string(pathlib.Path("PKG-INFO").read_text("utf-8"))
+    name = known["Name"].replace("-", "_").replace(".", "_")
+    folder = pathlib.Path(metadata_directory, f"{name}-{known['Version']}.dist-info")
     folder.mkdir()
     shutil.copy("PKG-INFO", folder / "METADATA")
     return folder.name
