@@ -43,6 +43,8 @@ from sandbox_kernel.trusted.options import LaunchOptions
 sys.exit(main(sys.argv[2:], LaunchOptions(policy_paths=[("admin", sys.argv[1])])))
 """
 
+LONGEST = 240.0  # seconds for one suite against one kernel; a single test has its own deadline
+
 Outcomes = Mapping[str, str]
 
 
@@ -58,7 +60,10 @@ def outcomes(report: Path) -> dict[str, str]:
 
 
 def run(words: Sequence[str], cwd: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Run pytest in its own process and return what each test came to."""
+    """Run pytest in its own process and return what each test came to.
+
+    Raises TimeoutExpired when it does not end, RuntimeError when it reports nothing.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
@@ -68,6 +73,7 @@ def run(words: Sequence[str], cwd: Path, extra: Mapping[str, str]) -> dict[str, 
             env={**os.environ, **extra},
             capture_output=True,
             text=True,
+            timeout=LONGEST,
         )
         if not report.exists():
             raise RuntimeError(f"pytest did not run:\n{done.stdout}{done.stderr}")

@@ -42,27 +42,30 @@ def not_granted(
     ask = by_tier.get("ask") or by_tier.get("on_request")
     if "on_request" in by_tier or "given" in by_tier:
         rule = by_tier.get("on_request") or by_tier["given"]
-        why = f"{rule.origin.place} allows it on request only"
+        why = f"policy {rule.origin.place} allows it on request only"
         if rule.tier == "given":
-            why = f"{rule.origin.place} gives it; the cell's metadata or a client takes it away"
+            why = (
+                f"policy {rule.origin.place} gives it; "
+                "the cell's metadata or a client takes it away"
+            )
         remedy = f"Ask for it in the notebook's metadata: {metadata_line(request)}"
         origin = rule.origin
     elif ask is not None:
-        why, origin = f"{ask.origin.place} lets a person allow it", ask.origin
+        why, origin = f"policy {ask.origin.place} lets a person allow it", ask.origin
         remedy = f"A person may allow it, with the control command grant {grant_line(request)}"
     else:
         origin = Origin(rights.policy_file)
-        why = f"no line of {_files(rights)} covers it"
+        why = f"no line of policy {_files(rights)} covers it"
         if partly is not None:
             origin = partly.origin
-            why = f"{partly.origin.place} allows less"
+            why = f"policy {partly.origin.place} allows less"
         remedy = "To allow it, the policy needs:\n" + policy_line(kind, request)
     return Denied(
         code=code,
         kind=kind,
         action=action,
         resource=visible(resource),
-        rule=f"not granted (policy {why})",
+        rule=f"not granted ({why})",
         origin=origin,
         remedy=remedy,
         exception=exception,
