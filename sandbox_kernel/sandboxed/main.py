@@ -19,6 +19,7 @@ from ..shared.messages import (
     Breach,
     CopyTaken,
     Finished,
+    InputDropped,
     InputGiven,
     Ready,
     Reply,
@@ -216,12 +217,21 @@ class Worker:
         except OSError:
             self.loop.stop()
 
-    def _read_line(self, to: str) -> str:
-        while True:
-            for message, _ in self.link.take(InputGiven):
-                if message.to == to:
+    def _read_line(self, to: str, number: int) -> str:
+        def wanted(message: InputGiven) -> bool:
+            return (message.to, message.number) == (to, number)
+
+        try:
+            while True:
+                for message, _ in self.link.take(InputGiven, wanted):
                     return str(message.value)
-            self.link.wait()
+                self.link.wait()
+        except ChannelClosed:
+            raise
+        except BaseException:
+            # The line that comes for this prompt is no answer to the next one.
+            self.link.send(InputDropped(to, number))
+            raise
 
     def _look(self) -> BaseException | None:
         """Called from the SIGURG handler: serve what need not wait, give what must be raised."""

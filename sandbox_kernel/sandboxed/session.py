@@ -66,7 +66,8 @@ class LinkSession(Session):
             self._send(self.output(kind, message["content"], message["metadata"]), raw)
         elif kind == "input_request":
             body = message["content"]
-            self._send(InputWanted(to, str(body["prompt"]), bool(body["password"])), ())
+            prompt, password = str(body["prompt"]), bool(body["password"])
+            self._send(InputWanted(to, prompt, password, body["number"]), ())
         elif kind.endswith("_reply") and getattr(stream, "name", "") == "shell":
             self.replied.add(to)
             self._send(Reply(to, message["content"], message["metadata"]), ())

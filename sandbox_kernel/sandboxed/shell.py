@@ -8,6 +8,7 @@ shutdown) and what reaches for the person's files.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import types
@@ -88,8 +89,9 @@ class WorkerKernel(IPythonKernel):
     shell_class = WorkerShell
     worker_link: Link = AnyTrait()
     interrupts: Interrupts = AnyTrait()
-    read_line: Callable[[str], str] = AnyTrait()
+    read_line: Callable[[str, int], str] = AnyTrait()
     _supports_kernel_subshells = property(lambda self: False)
+    _lines_wanted = itertools.count(1)
 
     def _publish_status(self, *args: Any, **kwargs: Any) -> None:
         """The supervisor says when the kernel is busy."""
@@ -112,10 +114,10 @@ class WorkerKernel(IPythonKernel):
         assert self.shell is not None
         assert self.session is not None
         self.shell.display_pub._flush_streams()
-        self.session.send(
-            STDIN, "input_request", {"prompt": prompt, "password": password}, parent=parent
-        )
-        value = self.read_line(parent["header"]["msg_id"])
+        number = next(self._lines_wanted)
+        wanted = {"prompt": prompt, "password": password, "number": number}
+        self.session.send(STDIN, "input_request", wanted, parent=parent)
+        value = self.read_line(parent["header"]["msg_id"], number)
         if value == "\x04":
             raise EOFError
         return value

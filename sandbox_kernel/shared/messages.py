@@ -12,6 +12,7 @@ Rules
 | `Output`           | worker     | an IOPub message that the cell wants published             |
 | `Reply`            | worker     | content of the reply to a shell request                    |
 | `InputWanted`      | worker     | the cell calls `input()` or `getpass()`                    |
+| `InputDropped`     | worker     | the cell no longer waits for that line                     |
 | `Finished`         | worker     | the request is over; nothing more will come for it         |
 | `Question`         | worker     | the cell asks what it may do, or asks for a right          |
 | `CopyTaken`        | worker     | whether a dormant copy was made, and why not               |
@@ -76,12 +77,14 @@ class CopyTaken(_Message, frozen=True, tag="copy-taken"):
     """Answer to the `TakeCopy` of that `number`.
 
     `obstacle` says why there is no copy; it is empty when there is one. `seconds` is how long the
-    worker stood still for it.
+    worker stood still for it. `runs_on`, where the order was `alone`: what cells have left running
+    here, and is not in the copy; in words, empty for nothing.
     """
 
     number: int
     obstacle: str = ""
     seconds: float = 0.0
+    runs_on: str = ""
 
 
 class Output(_Message, frozen=True, tag="output"):
@@ -106,11 +109,19 @@ class Reply(_Message, frozen=True, tag="reply"):
 
 
 class InputWanted(_Message, frozen=True, tag="input-wanted"):
-    """The cell of request `to` waits for a line from the person."""
+    """The cell of request `to` waits for a line. `number` pairs it with its `InputGiven`."""
 
     to: str
     prompt: str
     password: bool
+    number: int = 0
+
+
+class InputDropped(_Message, frozen=True, tag="input-dropped"):
+    """The cell of request `to` was interrupted while it waited for line `number`."""
+
+    to: str
+    number: int
 
 
 class Finished(_Message, frozen=True, tag="finished"):
@@ -139,10 +150,11 @@ class Request(_Message, frozen=True, tag="request"):
 
 
 class InputGiven(_Message, frozen=True, tag="input-given"):
-    """The line that the person typed for request `to`."""
+    """The line that the person typed for request `to`, where it is waited for as `number`."""
 
     to: str
     value: str
+    number: int = 0
 
 
 class Answer(_Message, frozen=True, tag="answer"):
@@ -169,10 +181,14 @@ class TakeCopy(_Message, frozen=True, tag="take-copy"):
     """Fork a dormant copy now. The copy's socket travels with this message (SCM_RIGHTS).
 
     `harmless_threads`: how many threads of libraries the worker has that a fork does not hurt.
+    `alone`: nothing that cells left running is an obstacle, because the copy takes over at once
+    and has none of it. `needed` is false where there is to be no copy but for that.
     """
 
     number: int
     harmless_threads: int = 0
+    alone: bool = False
+    needed: bool = True
 
 
 class Settings(_Message, frozen=True, tag="settings"):
@@ -181,5 +197,5 @@ class Settings(_Message, frozen=True, tag="settings"):
     body: dict[str, Any] = {}
 
 
-FromWorker = Ready | Output | Reply | InputWanted | Finished | Question | CopyTaken
+FromWorker = Ready | Output | Reply | InputWanted | InputDropped | Finished | Question | CopyTaken
 FromSupervisor = Request | InputGiven | Answer | Breach | Settings | TakeCopy

@@ -41,8 +41,10 @@ class CellRun:
         self.reply_metadata: dict[str, Any] = {}
         self.error: dict[str, Any] | None = None
         self.finished = False
-        #: True while the front end owes a line for `input()`.
-        self.waits_for_input = False
+        #: The `input()` for which the front end owes a line.
+        self.waits_for: InputWanted | None = None
+        #: True once the cell gave up a prompt, whose line may still come.
+        self.dropped_input = False
         #: Lines that the cell wants too, while the person is asked something else.
         self.inputs: deque[InputWanted] = deque(maxlen=_MOST_INPUTS)
         self.on_finished: Callable[[CellRun], None] | None = None

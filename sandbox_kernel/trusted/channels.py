@@ -48,12 +48,23 @@ def _decode(part: bytes) -> Any:
         return json.loads(part.decode("utf-8", "replace"))  # The same, from a client.
 
 
+def _prompt_named(parent: Any) -> str:
+    """The `input_request` that a reply names; clients that name none send an empty header."""
+    if not isinstance(parent, dict) or parent.get("msg_type") != "input_request":
+        return ""
+    named = parent.get("msg_id")
+    return named if isinstance(named, str) else ""
+
+
 def _readable(socket: zmq.Socket[bytes]) -> bool:
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A message from a client whose signature is right."""
+    """A message from a client whose signature is right.
+
+    `prompt` is the msg_id of the `input_request` that it names as its parent; empty for none.
+    """
 
     channel: str
     identities: list[bytes]
@@ -61,6 +72,7 @@ class Incoming(msgspec.Struct, frozen=True):
     content: dict[str, Any]
     metadata: dict[str, Any]
     buffers: list[bytes]
+    prompt: str = ""
 
     @property
     def type(self) -> str:
@@ -183,13 +195,14 @@ class Channels:
         self._seen[signature] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        header, _parent, metadata, content = (_decode(p) for p in parts[:4])
+        header, parent, metadata, content = (_decode(p) for p in parts[:4])
         if not all(isinstance(x, dict) for x in (header, metadata, content)):
             raise ValueError("header, metadata and content are objects")
         for key in ("msg_id", "msg_type"):
             if not isinstance(header[key], str):
                 raise ValueError(f"{key} is a text")
-        return Incoming(name, identities, header, content, metadata, parts[4:])
+        prompt = _prompt_named(parent)
+        return Incoming(name, identities, header, content, metadata, parts[4:], prompt)
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:
         mac = hmac.new(self._connection.key, digestmod=self._connection.digest)
@@ -206,10 +219,11 @@ class Channels:
         parent: Mapping[str, Any],
         metadata: Mapping[str, Any] | None = None,
         buffers: Sequence[bytes] = (),
-    ) -> None:
+    ) -> str:
         self._count += 1
+        message_id = f"{self._session}_{self._count}"
         header = {
-            "msg_id": f"{self._session}_{self._count}",
+            "msg_id": message_id,
             "msg_type": kind,
             "username": "kernel",
             "session": self._session,
@@ -220,12 +234,13 @@ class Channels:
         frames = [*prefix, _DELIMITER, self._sign(parts), *parts, *buffers]
         socket = self._sockets.get(name)
         if socket is None:
-            return  # Closing: there is nobody left to tell.
+            return message_id  # Closing: there is nobody left to tell.
         try:
             socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
             _log.warning("a %s message was dropped: the client does not read", kind)
         self._look_again(name)
+        return message_id
 
     def reply(
         self,
@@ -235,9 +250,14 @@ class Channels:
         metadata: Mapping[str, Any] | None = None,
         *,
         channel: str | None = None,
-    ) -> None:
-        """Send a message to the client that sent `to`, on its channel unless another is named."""
-        self._transmit(channel or to.channel, to.identities, kind, content, to.header, metadata)
+    ) -> str:
+        """Send a message to the client that sent `to`, on its channel unless another is named.
+
+        Returns its msg_id.
+        """
+        return self._transmit(
+            channel or to.channel, to.identities, kind, content, to.header, metadata
+        )
 
     def publish(
         self,

@@ -441,7 +441,7 @@ class Permissions:
         return True
 
     def _send_prompt(self, text: str) -> bool:
-        return self._supervisor.prompt_person(text)
+        return self._supervisor.stdin.ask(text)
 
     async def on_question(self, question: Question) -> None:
         """Called for each question of a cell; answers it."""

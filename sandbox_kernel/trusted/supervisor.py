@@ -21,7 +21,7 @@ from ..shared.messages import (
     CopyTaken,
     Finished,
     FromWorker,
-    InputGiven,
+    InputDropped,
     InputWanted,
     Output,
     Question,
@@ -38,6 +38,7 @@ from .kernel_info import error_reply, kernel_info, reply_type
 from .output_gate import DisplayRules, OutputGate
 from .permissions import Permissions
 from .session_rights import SessionRights
+from .stdin import Stdin
 from .worker_keeper import Launch, WorkerKeeper
 from .worker_process import WorkerProcess
 
@@ -81,12 +82,13 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
         self.watch = CellWatch(self)
+        self.stdin = Stdin(self)
         self.permissions: Permissions | None = None
         if session is not None:
             self.permissions = Permissions(
                 self, session, data_directory, metadata_given=metadata_given
             )
-            self.permissions.asker.on_free = self._next_input
+            self.permissions.asker.on_free = self.stdin.next
             if doors is not None:
                 doors.tell(self.permissions.refused, self._not_opened)
         if doors is not None:
@@ -105,7 +107,7 @@ class Supervisor:
             {
                 "shell": self._on_shell,
                 "control": self._control.handle,
-                "stdin": self._on_stdin,
+                "stdin": self.stdin.on_reply,
             }
         )
         self.channels.status("starting", None)
@@ -327,35 +329,12 @@ class Supervisor:
         if self.permissions is not None:
             self.permissions.problem(f"{problem.what} could not be granted: {problem.why}")
 
-    def prompt_person(self, text: str) -> bool:
-        """Put a question of ours on the running cell's stdin; False when it has none."""
-        run = self.current
-        if run is None or not run.allows_input or run.waits_for_input:
-            return False
-        content = {"prompt": text, "password": False}
-        self.channels.reply(run.request, "input_request", content, channel="stdin")
-        return True
-
     def _take_sent_cells(self) -> list[Incoming]:
         """Remove the cells that clients sent before they could see that this one failed."""
         self.channels.drain("shell")
         cells = [request for request in self._queue if request.type == "execute_request"]
         self._queue = deque(request for request in self._queue if request not in cells)
         return cells
-
-    def _on_stdin(self, message: Incoming) -> None:
-        run, value = self.current, message.content.get("value", "")
-        if message.type != "input_reply" or run is None or not isinstance(value, str):
-            return
-        if self.permissions is not None and self.permissions.asker.typed(value):
-            return
-        if not run.waits_for_input:
-            return
-        run.waits_for_input = False
-        self.watch.asks_person(False)
-        if self.worker is not None:
-            self.worker.send(InputGiven(run.request.id, value))
-        self._next_input()
 
     # -- the worker
 
@@ -376,7 +355,9 @@ class Supervisor:
             case Finished():
                 self._on_finished(message)
             case InputWanted():
-                self._on_input_wanted(message)
+                self.stdin.on_wanted(message)
+            case InputDropped():
+                self.stdin.on_dropped(message)
             case Question():
                 if self.permissions is not None:
                     self.spawn(self.permissions.on_question(message))
@@ -426,35 +407,6 @@ class Supervisor:
     def _on_finished(self, message: Finished) -> None:
         if self.current is not None and message.to == self.current.request.id:
             self._finish(self.current)
-
-    def _on_input_wanted(self, message: InputWanted) -> None:
-        run = self.current
-        if run is None or message.to != run.request.id or not run.allows_input:
-            return
-        run.inputs.append(message)
-        self._next_input()
-
-    def _next_input(self) -> None:
-        """Ask the person for a line that the cell wants, unless another question stands.
-
-        Two at once would be answered in an order that the cell may choose: a line meant for the
-        cell's own words could become the answer to a question about its rights.
-        """
-        run = self.current
-        if run is None or run.waits_for_input or not run.inputs:
-            return
-        if self.permissions is not None and self.permissions.asker.on_stdin is not None:
-            return
-        message = run.inputs.popleft()
-        run.waits_for_input = True
-        self.watch.asks_person(True)
-        prompt, password = self.gate.input_request(message.prompt, message.password)
-        self.channels.reply(
-            run.request,
-            "input_request",
-            {"prompt": prompt, "password": password},
-            channel="stdin",
-        )
 
     def on_gone(self, worker: WorkerProcess, reason: str) -> None:
         """Called by the worker process when it has ended."""

@@ -284,6 +284,26 @@ def test_a_line_for_the_cell_is_no_answer_to_a_question_about_its_rights(kernel)
     )
 
 
+def test_a_line_for_a_prompt_that_the_cell_gave_up_is_no_answer_to_a_question(kernel):
+    (kernel.folder / "asked").write_text("content of the file")
+    code = (
+        "import gc\n"
+        "from sandbox_kernel.shared.messages import InputDropped, InputWanted\n"
+        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "to = get_ipython().kernel.get_parent()['header']['msg_id']\n"
+        "def tried():\n"
+        "    print(link.ask('tried', {'action': 'read', 'resource': 'asked'})['retry'])\n"
+        "link.send(InputWanted(to, 'press 1 to go on', False, 7))\n"
+        "link.send(InputDropped(to, 7))\n"
+        "tried()"
+    )
+    person = Person(kernel)
+    assert person.run(code, lambda prompt: "1") == "False\n"
+    assert person.seen == ["[cell] press 1 to go on "]
+    # The control: the same question, where no other prompt stood before it.
+    assert person.run("tried()", lambda prompt: "1") == "True\n"
+
+
 def test_a_question_names_the_file_that_a_yes_would_open(kernel):
     (kernel.folder / "hidden").mkdir(exist_ok=True)
     (kernel.folder / "hidden" / "diary").write_text("dear")
