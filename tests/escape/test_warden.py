@@ -13,7 +13,7 @@ import pytest
 from sandbox_kernel.trusted.confine.launch import MountFailed
 from sandbox_kernel.trusted.confine.plan import Level
 
-from .test_lifecycle import Worker, worker_at
+from .repl import Worker, worker_at
 
 
 def at_full(test: Callable[[Worker, Path], Awaitable[None]], folder: Path) -> None:

@@ -1,0 +1,128 @@
+"""When the supervisor or the warden is killed nothing stays behind: no process, no scratch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox_kernel.trusted.confine.host_scratch import PREFIX, HostScratch, remove_tree, sweep
+from sandbox_kernel.trusted.confine.plan import Level
+
+from .repl import LEVELS, PATIENCE
+
+SUPERVISOR = """
+import asyncio, sys
+from sandbox_kernel.trusted.confine.plan import Level
+from tests.escape.repl import worker_at
+async def main():
+    async with worker_at(Level(sys.argv[1])) as worker:
+        print(worker.generation.pid, worker.warden.pid, worker.generation.scratch, flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+def wait_for_death(pid: int) -> None:
+    """Until a process that is not our child is gone. Raises TimeoutError."""
+    with contextlib.suppress(ProcessLookupError):
+        fd = os.pidfd_open(pid)
+        try:
+            if not select.select([fd], [], [], PATIENCE)[0]:
+                raise TimeoutError(f"process {pid} lives on")
+        finally:
+            os.close(fd)
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Callable[[Level], tuple[subprocess.Popen[str], list[str]]]]:
+    """Starts supervisors in processes of their own, which tests may kill."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(level: Level) -> tuple[subprocess.Popen[str], list[str]]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SUPERVISOR, level.value],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        started.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().split()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_killed_supervisor_leaves_no_process_and_no_scratch(
+    level: Level, supervisor: Callable[[Level], tuple[subprocess.Popen[str], list[str]]]
+) -> None:
+    process, (worker, warden, scratch) = supervisor(level)
+    process.kill()
+    process.wait()
+    wait_for_death(int(worker))
+    wait_for_death(int(warden))
+    assert not os.path.exists(scratch)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_killed_warden_takes_the_worker_with_it(
+    level: Level, supervisor: Callable[[Level], tuple[subprocess.Popen[str], list[str]]]
+) -> None:
+    process, (worker, warden, scratch) = supervisor(level)
+    os.kill(int(warden), signal.SIGKILL)
+    wait_for_death(int(worker))
+    process.kill()
+    process.wait()
+    if level is Level.NO_NAMESPACES:
+        assert os.path.exists(scratch)
+        sweep(os.path.dirname(os.path.dirname(scratch)))
+        assert not os.path.exists(scratch)
+
+
+def test_a_scratch_in_use_is_not_swept(tmp_path: Path) -> None:
+    scratch = HostScratch(str(tmp_path))
+    sweep(str(tmp_path))
+    assert os.path.isdir(scratch.path + "/home")
+    scratch.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_half_made_scratch_and_other_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / (PREFIX + "new")).mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / (PREFIX + "link")).symlink_to(tmp_path / "other")
+    sweep(str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_scratch_is_removed_whatever_is_in_it(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("stays")
+    base = tmp_path / "scratch"
+    base.mkdir()
+    (base / "link").symlink_to(outside)
+    (base / "closed" / "deeper").mkdir(parents=True)
+    (base / "closed" / "file").write_text("")
+    (base / "closed" / "deeper").chmod(0)
+    (base / "closed").chmod(0)
+    deep = base
+    while len(str(deep)) < 3900:
+        deep = deep / "d"
+        deep.mkdir()
+    remove_tree(str(base))
+    assert not base.exists()
+    assert (outside / "file").read_text() == "stays"
