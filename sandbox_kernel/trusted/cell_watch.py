@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..policy.rights import Limit, Rights
 from ..shared.messages import Breach, CopyTaken
+from .disk_use import Use
 from .limits.cgroup import OuterWall
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
 from .limits.sampling import MonitorFailed, Sample, Tree, end_children, read_process
-from .limits.scratch_use import ScratchUse, Use
+from .limits.scratch_use import ScratchUse
 from .limits.usage import UsageReply
 from .output_gate import OutputCaps
 from .output_tail import OutputTail
@@ -56,7 +57,7 @@ class CellWatch:
         self.monitor.count("output", self._output)
         self.monitor.count("messages", self._received_messages)
         self.monitor.count("open_files", lambda: self._open_files)
-        self.monitor.count("scratch", lambda: self._scratch_use().bytes)
+        self.monitor.count("scratch", self._scratch_bytes)
         self.monitor.count("scratch_files", lambda: self._scratch_use().files)
         self._open_files = 0.0
         self._scratch: ScratchUse | None = None
@@ -407,3 +408,8 @@ def _with_room(caps: OutputCaps, used: int) -> OutputCaps:
     return replace(
         caps, output=used + _LAST_ROOM, messages=_NO_CAP, outputs=_NO_CAP, comm_messages=_NO_CAP
     )
+    def _scratch_bytes(self) -> float:
+        """What is staged beyond its room counts as scratch: it is disk that the cell fills."""
+        doors = self._supervisor.doors
+        return self._scratch_use().bytes + (0 if doors is None else doors.staged_beyond())
+

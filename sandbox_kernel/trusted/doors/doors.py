@@ -23,10 +23,9 @@ from .notified_files import NotifiedFiles
 from .proxy import ProxyFor, no_proxy
 from .resolver import Resolver, system_resolver
 from .socket_calls import SocketDoor
-from .staged_places import Committed
+from .staged_places import STAGING_BYTES, Committed
 from .staged_review import Refusal
 
-STAGING_BYTES = 1 << 30
 MOST_REMEMBERED = 256
 
 
@@ -83,6 +82,7 @@ class FileDoor(Protocol):
     def follow(self, rights: FileRights) -> FilesTaken: ...
     def begin_cell(self, rights: FileRights) -> FilesTaken: ...
     def end_cell(self) -> Committed: ...
+    def staged_bytes(self) -> int: ...
     def replaced(self, pid: int) -> None: ...
     def close(self) -> None: ...
 
@@ -200,6 +200,12 @@ class Doors:
     def open_connections(self) -> int:
         """Connections that the worker holds now; for the limit of that name."""
         return 0 if self._sockets is None else self._sockets.connections.alive()
+
+    def staged_beyond(self) -> int:
+        """Bytes of the host's disk that staged changes take beyond the room they may have."""
+        return (
+            0 if self._files is None else max(self._files.staged_bytes() - self._staging_bytes, 0)
+        )
 
     def interrupted(self) -> None:
         """A cell is being interrupted: calls that wait for the network fail with EINTR.

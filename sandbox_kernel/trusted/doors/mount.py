@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from . import holders
 from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
 from .resolve import Place, Unresolvable, open_place
-from .staged_places import Committed, commit_stage, together
+from .staged_places import STAGING_BYTES, Committed, commit_stage, together
 from .staged_review import (
     Deny,
     Mode,
@@ -68,7 +68,7 @@ class MountDoor:
     warden: Warden
     pid: int
     problem: Callable[[str, str], None]
-    staging_bytes: int = 1 << 30
+    staging_bytes: int = STAGING_BYTES
     spent: dict[StageRule, Spent] = field(default_factory=dict)
     _present: dict[str, _Present] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ class MountDoor:
         deny: called with absolute real paths.
         """
         return together(
-            commit_stage(present.item, present.upper, self.spent, deny)
+            commit_stage(present.item, present.upper, self.spent, deny, self.staging_bytes)
             for present in self._present.values()
             if isinstance(present.item, Stage)
         )

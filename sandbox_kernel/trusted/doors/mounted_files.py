@@ -57,6 +57,10 @@ class MountedFiles:
         """Review and commit what the cell changed in staged places."""
         return self._door.commit(self._rights.unchangeable)
 
+    def staged_bytes(self) -> int:
+        """None of the host's disk: staged places are file systems in memory, of limited size."""
+        return 0
+
     def replaced(self, pid: int) -> None:
         """A copy with this process id goes on; what the dead worker staged is dropped."""
         self._door.pid = pid

@@ -70,6 +70,10 @@ class NotifiedFiles:
             for layer in self._places.layers.values()
         )
 
+    def staged_bytes(self) -> int:
+        """Bytes that staged places take of the host's disk until the cell ends."""
+        return sum(layer.bytes() for layer in self._places.layers.values())
+
     def replaced(self, pid: int) -> None:
         """A copy with this process id goes on; what the dead worker staged is dropped."""
         self._pid = pid

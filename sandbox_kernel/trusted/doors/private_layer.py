@@ -7,8 +7,9 @@ opens files for the worker: from the upper side where the name is there, from th
 whoever wants to change a file gets a copy on the upper side.
 
 What differs from the mount door: a private layer has no size of its own, so that too many bytes
-are refused when the cell ends, not when they are written; the working directory cannot be one that
-was made in the same cell.
+are refused when the cell ends, not when they are written (copies of the host's files excepted), and
+the monitor sees them only when it looks (`bytes`); the working directory cannot be one that was
+made in the same cell.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 
+from ..disk_use import add_up
 from . import _sys_files
 from .mount_table import Stage
 from .resolve import BENEATH
+from .staged_places import STAGING_BYTES
 
 _WANTS_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 _COPY_BYTES = 1 << 20
 _WHITEOUT = 0
+#: Listings of directories that are kept: more than a worker may have open.
+_MOST_VIEWS = 300
+#: Seconds that a count of bytes is taken for true.
+_FRESH = 0.5
 
 
 def no_such_file() -> OSError:
@@ -48,6 +56,8 @@ class PrivateLayer:
         self.upper = os.open(f"{self._base}/upper", flags)
         self._views = 0
         self._view_of: dict[str, str] = {}
+        self._left = STAGING_BYTES + sum(rule.max_bytes or 0 for rule in stage.rules)
+        self._counted, self._counted_at = 0, -_FRESH
 
     def close(self) -> None:
         """Drop what is staged."""
@@ -70,6 +80,13 @@ class PrivateLayer:
                 except OSError:
                     continue
         return False
+
+    def bytes(self) -> int:
+        """Bytes that the upper side takes of the host's disk, as of _FRESH seconds ago at most."""
+        if time.monotonic() - self._counted_at >= _FRESH:
+            self._counted = add_up(f"{self._base}/upper").bytes
+            self._counted_at = time.monotonic()
+        return self._counted
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -171,6 +188,10 @@ class PrivateLayer:
             else:
                 os.close(os.open(f"{view}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
         self._view_of[view] = path
+        while len(self._view_of) > _MOST_VIEWS:
+            oldest = next(iter(self._view_of))
+            del self._view_of[oldest]
+            shutil.rmtree(oldest)
         return os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def behind_view(self, path: str) -> str | None:
@@ -194,6 +215,9 @@ class PrivateLayer:
             status = os.fstat(source)
             if not stat.S_ISREG(status.st_mode):
                 raise PermissionError(errno.EACCES, "not a regular file")
+            if keep and status.st_size > self._left:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._left -= status.st_size if keep else 0
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             out = _open(self.upper, path, flags, stat.S_IMODE(status.st_mode) & 0o777 | 0o600)
             try:

@@ -12,6 +12,9 @@ from .staged_commit import commit
 from .staged_review import Act, Change, Deny, Refusal, Spent, StageRule, review
 from .staged_tree import listings
 
+#: Bytes that the staged changes of a cell may come to where no meter says.
+STAGING_BYTES = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -40,10 +43,17 @@ def together(outcomes: Iterable[Committed]) -> Committed:
     )
 
 
-def commit_stage(stage: Stage, upper: int, spent: dict[StageRule, Spent], deny: Deny) -> Committed:
+def commit_stage(
+    stage: Stage,
+    upper: int,
+    spent: dict[StageRule, Spent],
+    deny: Deny,
+    staging_bytes: int = STAGING_BYTES,
+) -> Committed:
     """Review what stands on the upper side (a directory descriptor) and commit what may pass.
 
-    spent: the meters, brought up to date. deny: called with absolute real paths.
+    spent: the meters, brought up to date. deny: called with absolute real paths. staging_bytes:
+    room for changes that no meter bounds.
     """
     if not _anything(upper):
         return Committed()
@@ -64,6 +74,7 @@ def commit_stage(stage: Stage, upper: int, spent: dict[StageRule, Spent], deny: 
             stage.rules,
             deny=lambda path: deny(f"{stage.destination}/{path}"),
             spent=spent,
+            room=staging_bytes + sum(rule.max_bytes or 0 for rule in stage.rules),
         )
         written = commit(outcome.changes, upper, lower)
     except Unresolvable as problem:

@@ -20,10 +20,15 @@ Each mode includes those before it. Meters (`max_bytes`, `max_count`) are counte
 over the whole life of the grant: a file that no longer fits is refused, a smaller one after it
 may still pass. Paths are relative to the staged place, with `/` between the parts, and never
 start with one.
+
+What all changes of a cell come to is bounded too: a file may claim a size that the private layer
+never held (a hole), and the commit would write all of it. The time of a review grows with the
+number of entries, not with its square: a cell chooses how many there are.
 """
 
 from __future__ import annotations
 
+import bisect
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -171,13 +176,16 @@ def review(
     deny: Deny = nothing_denied,
     spent: Mapping[StageRule, Spent] | None = None,
     placeholders: Iterable[str] = (),
+    room: int | None = None,
 ) -> Review:
     """Compare the private layer with the host and decide change by change.
 
+    `room` are the bytes that all changes together may write, None for no bound.
     `placeholders` are entries of the upper layer that the trusted side put there as mount
     points; they are neither changes nor refusals while they are empty.
     """
     ordered = tuple(rules)
+    listed = _Listing(lower)
     meters = {rule: (spent or {}).get(rule, Spent()) for rule in ordered}
     kept = frozenset(placeholders)
     changes: list[Change] = []
@@ -213,23 +221,24 @@ def review(
             refused.append(verdict)
             continue
         if entry.opaque and below is not None and below.kind is Kind.DIRECTORY:
-            hidden = _hidden(path, lower, upper)
+            hidden = [p for p in listed.below(path) if p not in upper]
             blocked = [p for p in hidden if deny(p) is not None]
             if blocked:
                 refused.append(Refusal(path, "denied", f"it would remove {blocked[0]}"))
             else:
                 removals += [Change(Act.REMOVE, p, rule=rule) for p in hidden]
             continue
-        over = _over_meter(verdict, meters[rule], rule)
+        over = _over_meter(verdict, meters[rule], rule) or _over_room(verdict, room)
         if over is not None:
             refused.append(over)
             continue
+        room = None if room is None else room - verdict.size
         meters[rule] = Spent(
             meters[rule].bytes + verdict.size,
             meters[rule].files + (verdict.act is Act.CREATE),
         )
         if verdict.act is Act.REMOVE:
-            inside = [p for p in lower if p.startswith(path + "/")]
+            inside = listed.below(path)
             blocked = [p for p in inside if deny(p) is not None]
             if blocked:
                 refused.append(Refusal(path, "denied", f"it would remove {blocked[0]}"))
@@ -238,7 +247,7 @@ def review(
             removals.append(verdict)
         else:
             if below is not None and _must_go_first(verdict, below):
-                inside = [p for p in lower if p.startswith(path + "/")]
+                inside = listed.below(path)
                 gone = sorted([path, *inside], key=lambda p: p.split("/"), reverse=True)
                 changes += [Change(Act.REMOVE, p, rule=rule) for p in gone]
             changes.append(verdict)
@@ -258,10 +267,17 @@ def _leads_to(path: str, rules: tuple[StageRule, ...]) -> bool:
     return any(rule.path.startswith(path + "/") for rule in rules if rule.mode is not Mode.READ)
 
 
-def _hidden(
-    path: str, lower: Mapping[str, LowerEntry], upper: Mapping[str, UpperEntry]
-) -> list[str]:
-    return [p for p in lower if p.startswith(path + "/") and p not in upper]
+class _Listing:
+    """The paths of a listing, so that those below one are found without looking at all."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._sorted = sorted(entries)
+
+    def below(self, path: str) -> list[str]:
+        """The paths below a directory."""
+        # The character after the slash: nothing below `path` sorts behind it.
+        start = bisect.bisect_left(self._sorted, f"{path}/")
+        return self._sorted[start : bisect.bisect_left(self._sorted, f"{path}0", start)]
 
 
 def _must_go_first(change: Change, below: LowerEntry) -> bool:
@@ -314,3 +330,9 @@ def _over_meter(change: Change, spent: Spent, rule: StageRule) -> Refusal | None
             change.path, "max_count", f"max_count {rule.max_count} new files are used up"
         )
     return None
+
+
+def _over_room(change: Change, room: int | None) -> Refusal | None:
+    if room is None or change.size <= room:
+        return None
+    return Refusal(change.path, "room", f"{change.size} bytes, of one cell's room {room} are left")

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from ..disk_use import Use, add_up
 from .sampling import MonitorFailed
 
 #: Seconds that a count of files one by one is taken for true.
 _FRESH = 0.5
-
-
-@dataclass(frozen=True)
-class Use:
-    """Bytes and entries of a scratch."""
-
-    bytes: int = 0
-    files: int = 0
 
 
 class ScratchUse:
@@ -48,25 +40,9 @@ class ScratchUse:
                 used = (found.f_blocks - found.f_bfree) * found.f_frsize
                 self._counted = Use(used, max(found.f_files - found.f_ffree - 1, 0))
             elif clock - self._counted_at >= _FRESH:
-                self._counted, self._counted_at = _add_up(self._root), clock
+                self._counted, self._counted_at = add_up(self._root), clock
         except (FileNotFoundError, ProcessLookupError):
             pass  # It has just ended; the monitor is told by other means.
         except OSError as error:
             raise MonitorFailed(f"the scratch cannot be measured: {error}") from error
         return self._counted
-
-
-def _add_up(folder: str) -> Use:
-    used = files = 0
-    pending = [folder]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    used += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            continue  # Removed meanwhile, or closed by the cell to itself.
-    return Use(used, files)
