@@ -104,7 +104,9 @@ def sandboxed(folder: Path, outside: Outside, level: str) -> LiveKernel:
 def plain(folder: Path, outside: Outside) -> LiveKernel:
     """ipykernel, started by the same server."""
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(folder), env={**os.environ, **ENVIRONMENT})
+    (folder / "tmp").mkdir(exist_ok=True)
+    environment = {**os.environ, **ENVIRONMENT, "TMPDIR": str(folder / "tmp")}
+    manager.start_kernel(cwd=str(folder), env=environment)
     client = manager.client()
     client.start_channels()
     client.wait_for_ready(timeout=DEADLINE)

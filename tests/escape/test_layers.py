@@ -6,6 +6,7 @@ The attacks are those whose success is seen outside. What a layer is not there f
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,17 @@ def test_namespaces_and_the_filter_hold_without_landlock() -> None:
 def test_the_filter_and_the_door_hold_without_landlock_and_namespaces() -> None:
     names = set(WITNESSED) - NOT_FOR_THE_DOOR
     assert _through(_run(Level.NO_NAMESPACES, "landlock", names)) == set()
+
+
+def test_the_door_alone_takes_the_workers_descriptors_for_no_other_processes() -> None:
+    """The supervisor, too, may have a device open under the number that the worker names."""
+    names = {"reopen_a_readable_file_for_writing", "reopen_a_readable_file_by_dev_fd"}
+    devices = [os.open(os.devnull, os.O_RDWR) for _ in range(60)]
+    try:
+        assert _through(_run(Level.NO_NAMESPACES, "landlock", names)) == set()
+    finally:
+        for device in devices:
+            os.close(device)
 
 
 def test_landlock_holds_alone_what_it_mediates() -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import _sys_notify as notify
+from .callers_paths import real_path
 from .places import DEVICES, MACHINE_FILES, PROCESS_FILES
 from .syscall_numbers import TABLES
 
@@ -315,8 +316,8 @@ class Broker:
         parent, base = os.path.split(path)
         # A slash or a dot at the end makes the kernel follow a link before it.
         if follows or base in ("", ".", ".."):
-            return os.path.realpath(path)
-        return _join(parent, base)
+            return real_path(path, call.pid)
+        return os.path.join(real_path(parent, call.pid), base)
 
 
 _FDINFO = "/proc/self/fdinfo/"
@@ -331,10 +332,6 @@ _ATTRIBUTES = {
     **{name: _Path(None, 0) for name in ("chmod", "utime", "utimes")},
     **{name: _Path(0, 1) for name in ("fchmodat", "fchmodat2", "utimensat", "futimesat")},
 }
-
-
-def _join(parent: str, base: str) -> str:
-    return os.path.join(os.path.realpath(parent), base)
 
 
 def _times(name: str, raw: bytes) -> tuple[int, int]:
