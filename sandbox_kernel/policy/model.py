@@ -33,6 +33,7 @@ JavaScript = Literal["drop", "frame", "raw"]
 Widgets = Literal["off", "core", "any"]
 SnapshotMode = Literal["off", "adaptive", "always"]
 RefusedMode = Literal["read", "write"]
+Background = Literal["kept", "ended"]
 
 TIERS: tuple[str, ...] = ("given", "on_request", "ask")
 """The tiers that allow, from the loosest to the strictest."""
@@ -317,6 +318,13 @@ class PolicyFile(Table, frozen=True, kw_only=True):
     ] = None
     isolation: Annotated[
         Isolation | None, Meta(description="The least level of the walls that is accepted.")
+    ] = None
+    background: Annotated[
+        Background | None,
+        Meta(
+            description="What a cell leaves running (threads, tasks, timers): `kept`: it goes on; "
+            "`ended`: it ends with the cell, and the variables stay."
+        ),
     ] = None
     notebook_policies: Annotated[
         tuple[str, ...],

@@ -161,6 +161,7 @@ class Settings:
 
     language: model.Language
     isolation: model.Isolation
+    background: model.Background
     question_timeout: float
     remember: float
     snapshots: model.SnapshotMode

@@ -33,6 +33,7 @@ from .api import LimitExceeded
 from .bridge import ChannelClosed, Guard, Link, unread
 from .folder import Folder
 from .interrupts import Interrupts
+from .left_running import drop_pending, left_running, take_off_hooks
 from .own_rights import OwnRights
 from .session import SHELL, LinkSession
 from .shell import WorkerKernel, build
@@ -187,12 +188,22 @@ class Worker:
     def _take_copy(self, order: TakeCopy) -> None:
         with socket.socket(fileno=self.link.descriptors.popleft()) as link:
             obstacle, seconds, woken = "a request is being worked on", 0.0, None
+            runs_on = ""
             if self._running is None:
-                obstacle, seconds, woken = self.copies.take(link, order.harmless_threads)
+                if order.alone:
+                    take_off_hooks(self.loop)
+                    runs_on = self._left_running()
+                obstacle = "none is wanted"
+                if order.needed or runs_on:
+                    obstacle, seconds, woken = self.copies.take(
+                        link, order.harmless_threads, heeds_threads=not runs_on
+                    )
         if woken is None:
-            self.link.send(CopyTaken(order.number, obstacle, seconds))
+            self.link.send(CopyTaken(order.number, obstacle, seconds, runs_on))
             return
         # From here on this is the copy, and the process that it was forked from is dead.
+        if order.alone:
+            drop_pending(self.loop)
         renew_loop(self.loop, self.link.fileno())
         self.link.renew(woken.channel)
         self.session.pid = os.getpid()
@@ -200,6 +211,17 @@ class Worker:
         self.loop.add_reader(self.link.fileno(), self._readable)
         self.interrupts.install(self.loop)
         self.link.send(Ready(woken.lost))
+
+    def _left_running(self) -> str:
+        """What cells have left running here; in words, empty for nothing."""
+        own = {threading.main_thread().ident, getattr(self.flusher.thread, "ident", None)}
+        return left_running(
+            self.loop,
+            [ident for ident in own if ident is not None],
+            self._tasks,
+            (self, self.loop, self.link),
+            self._own(),
+        )
 
     def _finish(self, request: Request, to: str, error: BaseException | None) -> None:
         if error is not None and request.type.startswith("comm_"):

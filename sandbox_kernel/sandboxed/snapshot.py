@@ -22,6 +22,7 @@ import selectors
 import signal
 import socket
 import stat
+import sys
 import threading
 import time
 import warnings
@@ -73,16 +74,19 @@ class Copies:
         #: Native threads that were left over by the last fork.
         self._left_over = 0
 
-    def take(self, link: socket.socket, harmless: int) -> tuple[str, float, Woken | None]:
+    def take(
+        self, link: socket.socket, harmless: int, *, heeds_threads: bool = True
+    ) -> tuple[str, float, Woken | None]:
         """Fork. In this process: why there is no copy (or nothing), and the seconds it took.
 
-        `harmless` is the number of native threads that do not count.
+        `harmless` is the number of native threads that do not count. Without `heeds_threads`
+        Python's own are no obstacle: they end with this process.
 
         In the copy it returns much later, with `Woken`, or never.
         """
         self._reap()
         begin = time.perf_counter()
-        obstacle = self._obstacle(harmless)
+        obstacle = self._obstacle(harmless) if heeds_threads else ""
         if obstacle:
             return obstacle, 0.0, None
         self._flush()
@@ -94,7 +98,8 @@ class Copies:
             return "", 0.0, _sleep(link, self._own())
         self._children.append(child)
         seconds = time.perf_counter() - begin
-        self._left_over = max(_native_threads() - harmless, 0)
+        python = threading.active_count() if heeds_threads else len(sys._current_frames())
+        self._left_over = max(_native_threads(python) - harmless, 0)
         if self._left_over:
             return _native_obstacle(self._left_over), seconds, None
         return "", seconds, None
@@ -113,7 +118,8 @@ class Copies:
             names = ", ".join(thread.name for thread in threads[:_MOST_NAMED])
             more = f" and {len(threads) - _MOST_NAMED} more" if len(threads) > _MOST_NAMED else ""
             return f"threads are running: {names}{more}"
-        if self._left_over and _native_threads() - harmless >= self._left_over:
+        native = _native_threads(threading.active_count()) - harmless
+        if self._left_over and native >= self._left_over:
             return _native_obstacle(self._left_over)
         return ""
 
@@ -139,8 +145,8 @@ def _is_harmless(thread: threading.Thread) -> bool:
     )
 
 
-def _native_threads() -> int:
-    """Threads of this process that Python knows nothing of.
+def _native_threads(python: int) -> int:
+    """Threads of this process beside the `python` ones that Python knows of.
 
     A process that cannot count its threads counts one too many: then there is no copy.
     """
@@ -150,7 +156,7 @@ def _native_threads() -> int:
         total = int(text.split(b"Threads:", 1)[1].split(None, 1)[0])
     except (OSError, IndexError, ValueError):
         return 1
-    return max(total - threading.active_count(), 0)
+    return max(total - python, 0)
 
 
 def _native_obstacle(count: int) -> str:

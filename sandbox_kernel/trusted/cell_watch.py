@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NO_CAP = 1 << 62
+#: Seconds for the worker to be alone after a cell, where the policy wants that.
+_SETTLE_TIME = 10.0
 #: Bytes that the last part of cut output and the error may take.
 _LAST_ROOM = 64_000
 
@@ -69,6 +71,9 @@ class CellWatch:
         self._faults = 0
         self._dead_tree: Tree | None = None
         self._tail = OutputTail()
+        #: Words for what cells left running in a worker that its copy is taking the place of.
+        self._runs_on = ""
+        self._settling: asyncio.TimerHandle | None = None
         self._caps = _caps({})
         self._put_out = 0.0
         self._received = 0.0
@@ -106,6 +111,7 @@ class CellWatch:
         self.spawns = rights.spawn
         self.snapshots.rule.mode = rights.snapshots
         self.snapshots.rule.budget = rights.snapshot_budget
+        self.snapshots.alone = rights.background == "ended"
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
         self.outer_wall.hold(rights.limits)
@@ -182,12 +188,49 @@ class CellWatch:
         ordered = self.snapshots.order(worker, sample.memory, allowed)
         if self.monitor.tree is not None:
             self.monitor.tree.awaited = ordered
+        if ordered and self.snapshots.alone:
+            self._hold_requests(worker)
 
     def on_copy_taken(self, message: CopyTaken) -> None:
         """Called for the worker's answer to an order for a copy."""
         worker = self._supervisor.worker
-        if worker is not None:
-            self.snapshots.on_taken(worker, message)
+        if worker is None or not self.snapshots.on_taken(worker, message):
+            return
+        if not self.snapshots.alone:
+            return
+        if not message.runs_on:
+            self._runs_on = ""
+            self._let_requests_go()
+            return
+        if self._runs_on:
+            # The copy is no better: then nobody keeps the variables.
+            self.snapshots.discard("something ran on in the copy too")
+        self._runs_on = message.runs_on[:300]
+        self.event("ended", {"left_running": self._runs_on})
+        worker.kill(f"cells had left {self._runs_on} running")
+
+    def _hold_requests(self, worker: WorkerProcess) -> None:
+        """No request reaches the worker before what the last one left running has ended."""
+
+        def give_up() -> None:
+            worker.kill("what its cells left running could not be ended")
+
+        self._stop_settling()
+        self._settling = asyncio.get_running_loop().call_later(_SETTLE_TIME, give_up)
+
+    def _stop_settling(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    def _let_requests_go(self) -> None:
+        self._stop_settling()
+        self._supervisor.next()
+
+    @property
+    def settling(self) -> bool:
+        """True while it is not known yet that the worker is alone with its variables."""
+        return self._settling is not None
 
     def interrupted(self) -> None:
         """Called for each interrupt that the person sends."""
@@ -214,11 +257,17 @@ class CellWatch:
             "traceback": [*trace, f"\x1b[33m{note}\x1b[39m"],
         }
 
-    def worker_gone(self, reason: str) -> tuple[str, str]:
-        """Called when a worker has ended; gives name and text of the error for its request."""
+    def worker_gone(self, reason: str) -> tuple[str, str] | None:
+        """Called when a worker has ended; gives name and text of the error for its request.
+
+        None when it was ended so that its copy goes on without what cells had left running.
+        """
         ended = self.monitor.take_ended()
         self._dead_tree = self.monitor.tree
         self.monitor.detach()
+        self._stop_settling()
+        if self._runs_on:
+            return None
         if ended is not None:
             self.event("killed", {"reason": ended.text, "at": self._clock()})
             return ended.name, ended.text
@@ -279,6 +328,7 @@ class CellWatch:
 
     def close(self) -> None:
         """Called when the kernel ends."""
+        self._stop_settling()
         self.monitor.close()
         self.snapshots.close()
 
@@ -372,6 +422,11 @@ class CellWatch:
         worker = self._supervisor.worker
         return 0.0 if worker is None else float(worker.received_messages)
 
+    def _scratch_bytes(self) -> float:
+        """What is staged beyond its room counts as scratch: it is disk that the cell fills."""
+        doors = self._supervisor.doors
+        return self._scratch_use().bytes + (0 if doors is None else doors.staged_beyond())
+
     def _scratch_use(self) -> Use:
         return Use() if self._scratch is None else self._scratch.look(self._clock())
 
@@ -408,8 +463,3 @@ def _with_room(caps: OutputCaps, used: int) -> OutputCaps:
     return replace(
         caps, output=used + _LAST_ROOM, messages=_NO_CAP, outputs=_NO_CAP, comm_messages=_NO_CAP
     )
-    def _scratch_bytes(self) -> float:
-        """What is staged beyond its room counts as scratch: it is disk that the cell fills."""
-        doors = self._supervisor.doors
-        return self._scratch_use().bytes + (0 if doors is None else doors.staged_beyond())
-

@@ -99,6 +99,8 @@ class Copy:
     seconds: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
+    #: Why it is not to be kept, where it was ordered only to end what cells left running.
+    unwanted: str = ""
 
     @property
     def usable(self) -> bool:
@@ -130,6 +132,8 @@ class Snapshots:
         when there is none any more.
         """
         self.rule = Rule()
+        #: Whether what a cell has left running is ended with it (the policy's `background`).
+        self.alone = False
         self.protected = False
         self.why = "no cell has run yet"
         self._tell = tell
@@ -150,37 +154,38 @@ class Snapshots:
         """
         self._discard()
         reason = self.rule.wants(memory, allowed)
-        if reason:
+        if reason and not self.alone:
             self._state(False, reason)
             return False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._number += 1
-        self._copy = Copy(self._number, ours)
+        self._copy = Copy(self._number, ours, unwanted=reason)
         asyncio.get_running_loop().add_reader(ours, self._heard, self._copy)
         worker.expect_fork(True)
-        order = TakeCopy(self._number, harmless_threads(worker.pid))
+        order = TakeCopy(self._number, harmless_threads(worker.pid), self.alone, not reason)
         worker.send(order, descriptors=(theirs.detach(),))
         return True
 
-    def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> None:
-        """Called for the worker's answer to an order."""
+    def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> bool:
+        """Called for the worker's answer to an order; False when it answers no order of ours."""
         if message.number != self._number:
-            return
+            return False
         worker.expect_fork(False)
         copy = self._copy
         if copy is None:
-            return
+            return True
         if message.obstacle:
             self._discard()
-            self._state(False, message.obstacle[:300])
-            return
+            self._state(False, copy.unwanted or message.obstacle[:300])
+            return True
         copy.taken, copy.seconds = True, message.seconds
         self.seconds = message.seconds
         if copy.gone:
             self._end(copy)
         self._settled(copy)
+        return True
 
     def _heard(self, copy: Copy) -> None:
         """Called when the copy says that it sleeps, or has ended."""

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 #: Files that were not committed and are named, for one cell.
 _MOST_TOLD = 50
 #: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
-_ORDINARY_NEWS = frozenset({"protected", "usage"})
+_ORDINARY_NEWS = frozenset({"ended", "protected", "usage"})
 
 
 class Supervisor:

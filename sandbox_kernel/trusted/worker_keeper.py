@@ -27,6 +27,7 @@ _START_TIME = 60.0
 _WAKE_TIME = 5.0
 #: Workers that may fail to come up in a row before cells are refused with the reason.
 START_ATTEMPTS = 3
+_NOT_ALONE = ("WorkerDied", "What the cell left running could be ended only with the process.")
 
 Launch = Callable[[], Awaitable[Generation]]
 
@@ -49,11 +50,13 @@ class WorkerKeeper:
         self._fault: KernelFault | None = None
         #: Name and text of the error of a request whose worker died, while its copy wakes up.
         self._death: tuple[str, str] | None = None
+        #: True while a copy takes the place of a worker.
+        self._waking = False
 
     @property
     def takes_requests(self) -> bool:
         """True when a request can be worked on, or refused with a reason."""
-        return self._ready or self._fault is not None
+        return self._fault is not None or (self._ready and not self._supervisor.watch.settling)
 
     def take_fault(self) -> KernelFault | None:
         """Why there is no worker, if there is none; another attempt is begun then."""
@@ -93,8 +96,9 @@ class WorkerKeeper:
             return
         self._ready, self._failed_starts = True, 0
         death, self._death = self._death, None
+        waking, self._waking = self._waking, False
         watch = self._supervisor.watch
-        watch.worker_ready(self.worker, restored=death is not None)
+        watch.worker_ready(self.worker, restored=waking)
         if self._supervisor.permissions is not None:
             self._supervisor.permissions.tell_worker()
         if death is not None:
@@ -108,10 +112,11 @@ class WorkerKeeper:
         if supervisor.doors is not None:
             supervisor.doors.worker_gone()
         death, self._death = self._death, None
-        if death is not None:
+        waking, self._waking = self._waking, False
+        if waking:
             worker.close()
             lost = supervisor.watch.lost("the copy that took over ended too")
-            supervisor.tell_death(death, lost)
+            supervisor.tell_death(death or _NOT_ALONE, lost)
         elif not was_ready:
             worker.close()
             self._failed_starts += 1
@@ -120,21 +125,25 @@ class WorkerKeeper:
                 supervisor.next()
                 return
         else:
-            self.restarts += 1
-            supervisor.spawn(self._replace(worker, supervisor.watch.worker_gone(reason)))
+            death = supervisor.watch.worker_gone(reason)
+            self.restarts += death is not None
+            supervisor.spawn(self._replace(worker, death))
             return
         supervisor.spawn(self.start())
 
-    async def _replace(self, worker: WorkerProcess, death: tuple[str, str]) -> None:
-        """Go on with the dormant copy of a worker that has died, or with a fresh worker."""
+    async def _replace(self, worker: WorkerProcess, death: tuple[str, str] | None) -> None:
+        """Go on with the dormant copy of a worker that has died, or with a fresh worker.
+
+        `death` is None for a worker that was ended because of what cells had left running in it.
+        """
         supervisor = self._supervisor
         generation = await supervisor.watch.wake_copy(worker)
         if generation is None:
             worker.close()
-            supervisor.tell_death(death, supervisor.watch.lost())
+            supervisor.tell_death(death or _NOT_ALONE, supervisor.watch.lost())
             await self.start()
             return
-        self._death = death
+        self._death, self._waking = death, True
         self.generation += 1
         if supervisor.doors is not None:
             supervisor.doors.worker_replaced(generation)

@@ -356,7 +356,7 @@ class _Plan:
                 if g.place.kind == "file"
             )
         )
-        masks = tuple(sorted(self._masks(directory))) if visible else ()
+        masks = _outermost(self._masks(directory)) if visible else ()
         return Stage(directory, place.device, place.inode, visible, rules, masks, seeds)
 
     def _masks(self, directory: str) -> Iterator[tuple[str, bool]]:
@@ -437,6 +437,15 @@ def _touches(pattern: PathPattern, directory: str) -> bool:
         if path and is_below(path, directory):
             return True
     return pattern.is_glob and is_below(directory, pattern.fixed_prefix)
+
+
+def _outermost(masks: Iterable[tuple[str, bool]]) -> tuple[tuple[str, bool], ...]:
+    """Each name once, and none that lies in a closed folder."""
+    kept: dict[str, bool] = {}
+    for path, directory in sorted(masks):
+        if not any(is_below(path, other) for other in kept):
+            kept[path] = directory
+    return tuple(kept.items())
 
 
 def _relative(path: str, directory: str) -> str:

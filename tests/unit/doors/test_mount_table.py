@@ -157,6 +157,14 @@ def test_a_denied_name_is_masked_before_it_exists() -> None:
     assert stage.masks == (("later", False),)
 
 
+def test_a_name_that_two_denials_close_is_masked_once() -> None:
+    host = Tree("/nb/d/closed/", "/nb/d/closed/in/", "/nb/d/.env")
+    deny = ["/nb/d/closed", "/nb/d/closed/in", "/nb/d/**/.env", "/nb/d/clos*"]
+    (stage,) = plan([granted(host, "/nb/d", "write", deny=deny)], host)
+    assert isinstance(stage, Stage)
+    assert stage.masks == ((".env", False), ("closed", True))
+
+
 def test_a_missing_file_is_staged_where_its_folder_would_be() -> None:
     host = Tree("/nb/other")
     (stage,) = plan([granted(host, "/nb/out/result.csv", "create")], host)
