@@ -22,6 +22,11 @@ from .units import Amount
 
 Scope = Literal["cell", "session", "notebook"]
 
+MOST_ENTRIES = 1000
+"""Entries of one kind in a request, `deny` included: each meets every line of the policy."""
+MOST_TICKETS = 100
+"""Tickets in a request: the signature of each is checked."""
+
 SCOPES: tuple[Scope, ...] = ("cell", "session", "notebook")
 
 
@@ -54,6 +59,11 @@ def parse_request(raw: object, origin: Origin) -> Request:
             text = f"{key}: null says neither all nor nothing; write [] for nothing"
             return Request(None, origin, (Problem("request.type", text, origin),))
     try:
+        for key, value in raw.items():
+            most = MOST_TICKETS if key == "tickets" else MOST_ENTRIES
+            if (count := _count(value)) > most:
+                text = f"{key}: {count} entries, more than {most}; a folder or a pattern is one"
+                return Request(None, origin, (Problem("request.many", text, origin),))
         spelt = spell_out(_flat_names(raw), tiers=False)
         table, problems = decode(spelt, model.RequestTable, lambda _path: origin)
     except RecursionError:
@@ -74,6 +84,15 @@ def parse_grant(arguments: Mapping[str, object], origin: Origin) -> tuple[Reques
             return parse_request(rest, origin), known
     text = f"for: {scope!r} is none of {', '.join(SCOPES)}"
     return Request(None, origin, (Problem("request.type", text, origin),)), "session"
+
+
+def _count(value: object) -> int:
+    """Entries of all lists in a value, nested ones too."""
+    if isinstance(value, dict):
+        return sum(map(_count, value.values()))
+    if isinstance(value, list):
+        return len(value) + sum(map(_count, value))
+    return 0
 
 
 def _flat_names(raw: dict[str, object]) -> dict[str, object]:

@@ -269,7 +269,11 @@ def _ticket(blocks: Sequence[str], issuer: str, marks: Sequence[str]) -> Ticket 
             elif index == 0 and not key and (named := _ISSUER.fullmatch(statement)):
                 key = named[1]
             elif until := _UNTIL.fullmatch(statement):
-                ends.append(datetime.datetime.fromisoformat(until[1]).timestamp())
+                try:
+                    ends.append(datetime.datetime.fromisoformat(until[1]).timestamp())
+                except (ValueError, OverflowError):
+                    text = f"block {index} ends at an instant that is none"
+                    return TicketRefused("ticket.malformed", text)
             elif only := _ONLY.fullmatch(statement):
                 notebooks.append(only[1])
             else:

@@ -266,7 +266,7 @@ def _inet_aton(text: str) -> int | None:
             numbers.append(int(part, 16))
         elif re.fullmatch(r"0[0-7]*", part):
             numbers.append(int(part, 8))
-        elif re.fullmatch(r"[1-9][0-9]*", part, re.ASCII):
+        elif re.fullmatch(r"[1-9][0-9]{0,9}", part, re.ASCII):  # No address has more digits.
             numbers.append(int(part))
         else:
             return None

@@ -159,34 +159,69 @@ def _normal(path: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _matcher(pattern: str, hidden: bool) -> Callable[[str], bool]:
-    expression = ""
-    for segment in pattern.strip("/").split("/"):
-        if segment == "**":
-            expression += "(?:/[^/]+)*" if hidden else r"(?:/[^/.][^/]*)*"
-        else:
-            expression += "/" + _segment(segment, hidden)
-    compiled = re.compile(expression + "(?:/.*)?", re.DOTALL)
-    return lambda path: compiled.fullmatch(path) is not None
+    """Whether a path is matched, or lies below a match.
+
+    Pattern and path may both be an attacker's: all places in the pattern where the path may have
+    got to are followed at once, segment by segment, and within a segment no star is tried twice.
+    """
+    steps = [
+        None if segment == "**" else re.compile(_segment(segment, hidden), re.DOTALL)
+        for segment in pattern.strip("/").split("/")
+    ]
+
+    def past_stars(places: set[int]) -> set[int]:
+        for place in sorted(places):
+            while place < len(steps) and steps[place] is None:
+                place += 1
+                places.add(place)
+        return places
+
+    def matches(path: str) -> bool:
+        places = past_stars({0})
+        for name in filter(None, path.split("/")):
+            if len(steps) in places:
+                return True
+            reached: set[int] = set()
+            for place in places:
+                step = steps[place]
+                if step is None:
+                    if hidden or name[0] != ".":
+                        reached.add(place)
+                elif step.fullmatch(name):
+                    reached.add(place + 1)
+            places = past_stars(reached)
+        return len(steps) in places
+
+    return matches
 
 
 def _segment(segment: str, hidden: bool) -> str:
-    """The regular expression of one segment; no wildcard crosses a slash."""
-    expression = "" if hidden or segment[0] not in "*?[" else r"(?!\.)"
+    """The regular expression of one segment; no wildcard crosses a slash.
+
+    What stands between two stars has a fixed length, so its first occurrence is as good as any:
+    the group that finds it is atomic, and a name is gone through once for each star.
+    """
+    start = "" if hidden or segment[0] not in "*?[" else r"(?!\.)"
+    pieces = [""]
     at = 0
     while at < len(segment):
         character = segment[at]
         at += 1
         end = segment.find("]", at + 1) if character == "[" else -1
         if character == "*":
-            expression += "[^/]*"
+            pieces.append("")
         elif character == "?":
-            expression += "[^/]"
+            pieces[-1] += "[^/]"
         elif end > 0:
-            expression += "(?!/)" + _set(segment[at:end])
+            pieces[-1] += _set(segment[at:end])
             at = end + 1
         else:
-            expression += re.escape(character)
-    return expression
+            pieces[-1] += re.escape(character)
+    first, *rest = pieces
+    if not rest:
+        return start + first
+    *inner, last = rest
+    return start + first + "".join(f"(?>.*?{piece})" for piece in inner if piece) + ".*" + last
 
 
 def _set(body: str) -> str:
