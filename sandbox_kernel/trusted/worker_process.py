@@ -34,6 +34,9 @@ _MOST_UNSENT = 2 * codec.MAX_BYTES
 _MOST_WAITING = 20_000
 #: Rounds of reading before the loop's other work gets its turn.
 _ROUNDS = 16
+#: The same, when the worker is dead: what it has left in the channel, and no more, however fast
+#: another process that holds its end goes on writing.
+_LAST_TURNS = 4
 
 
 def how_it_ended(status: int) -> str:
@@ -318,8 +321,9 @@ class WorkerProcess:
         status = self._generation.exit_status()
         if status is None or self._gone:
             return
-        while self._readable():
-            pass
+        for _ in range(_LAST_TURNS):
+            if not self._readable():
+                break
         for name, pipe in self._pipes.items():
             if text := pipe.read(1 << 24):
                 self._owner.on_text(name, text)

@@ -103,7 +103,8 @@ class LocalSockets:
 
 
 async def _connect(inside: socket.socket, address: bytes) -> int:
-    """Connect in a thread: a full queue of the listener would block the loop."""
-    if os.get_blocking(inside.fileno()):
-        return await asyncio.to_thread(inside.connect_ex, address)
-    return inside.connect_ex(address)
+    """Connect in a thread: a full queue of the listener would block the loop.
+
+    Whether the socket blocks is not asked before: the worker shares its flags, and can change them.
+    """
+    return await asyncio.to_thread(inside.connect_ex, address)
