@@ -1,9 +1,9 @@
 """Run-time guards of attributes: what the compiler could not decide from the name alone.
 
 The rule is short. An object of the cell's own may be opened at will, short of frames and code.
-Of what the cell was handed, private names, special names that reach machinery, and the relatives
-of a class are refused. No guard ever returns a module that the cell was not handed, a frame or a
-code object.
+Of what the cell was handed, private names (but for plain facts), special names that reach
+machinery, and the relatives of a class are refused. No guard ever returns a module that the cell
+was not handed, a frame or a code object.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from .facts import NO_FACT, Facts
 from .formats import template_refusal
 from .names import (
     CLASS_WALK,
@@ -72,8 +73,9 @@ def _bound_of(thing: Any) -> Any:
 class AttributeGuards:
     """The attribute guards of one session. ``metatype`` is what cells get for `type`."""
 
-    def __init__(self, ownership: Ownership) -> None:
+    def __init__(self, ownership: Ownership, facts: Facts) -> None:
         self._own = ownership
+        self._facts = facts
         self.metatype: Any = type
         self.new_class: Callable[..., type] = type.__new__
 
@@ -139,6 +141,9 @@ class AttributeGuards:
             return self.vet(getattr(thing, name, *default), name)
         if kind is Access.PRIVATE:
             if not owned and not self._given_by_module(thing, name):
+                fact = self._facts.read(thing, name)
+                if fact is not NO_FACT:
+                    return fact
                 self._refuse(thing, name, "it is private to a class that the cell did not make")
             self._own.is_clean(type(thing))
             return self.vet(getattr(thing, name, *default), name)

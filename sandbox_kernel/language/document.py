@@ -57,8 +57,17 @@ outside the worker (`docs/threat-model.md`). A policy may turn the dialect off
 A class is the cell's own when a cell made it: by a class statement, `type(...)`, `dataclass`,
 `namedtuple`, an enum. A function is when a cell defined it, and so is a module that is a granted
 `.py` file beside the notebook. Everything else was handed to it. On its own objects a cell has
-Python's full freedom, short of frames and code; of others it reads public names only. Modules are
-read-only, and so are their classes.
+Python's full freedom, short of frames and code; of others it reads public names, and plain facts.
+Modules are read-only, and so are their classes.
+
+A *plain fact* is a private attribute such as `ThreadPoolExecutor()._max_workers`: one leading
+underscore; on an instance of a class from a module that the policy gives, which itself speaks of
+the attribute (in its body, its slots or a method); a number, a truth value, text, bytes or None;
+stored in the object, a slot or the class, so that no code runs to read it. It can be read, not
+set. What this opens: a number or a text that a library keeps about itself, from which nothing can
+be called or followed. What it does not: methods, locks, queues, modules, callbacks and containers
+behind private names; mangled names; classes of modules that a grader protects, or that no policy
+line names; what somebody else hung on a library's object.
 
 Files beside the notebook that the policy grants are imported in the dialect, reloadable with
 `importlib.reload` (where given) or `%autoreload`, and never stand before an allowed module.

@@ -15,6 +15,7 @@ from .classes import ClassGuards
 from .deputies import Deputies
 from .evaluate import Evaluation
 from .facades import Facades
+from .facts import Facts
 from .imports import Imports
 from .ownership import Ownership
 from .rules import DialectRules
@@ -33,7 +34,8 @@ class Session:
     def __init__(self, rules: DialectRules, *, freeze: bool = True) -> None:
         self.rules = rules
         self.ownership = Ownership()
-        self.attributes = AttributeGuards(self.ownership)
+        self.facts = Facts(lambda module: rules.origin(module) is not None)
+        self.attributes = AttributeGuards(self.ownership, self.facts)
         self.classes = ClassGuards(self.ownership, self.attributes)
         self.builtins: dict[str, Any] = {}
         self.frame_builtins: dict[str, Any] = {}
@@ -88,8 +90,10 @@ class Session:
     def protect(self, module: types.ModuleType) -> None:
         """Keep the methods of a trusted module's classes from being hidden by its instances.
 
-        A grader hands out objects; ``checker.grade = ...`` would stand before the method.
+        A grader hands out objects; ``checker.grade = ...`` would stand before the method. Nor is
+        any private name of them read.
         """
+        self.facts.protected.add(module.__name__)
         self.world.protect(module)
 
     # namespaces ----------------------------------------------------------------------------

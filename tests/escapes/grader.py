@@ -34,6 +34,9 @@ def check3(answer: object) -> bool:
 class Checker:
     """A grader's class."""
 
+    def __init__(self) -> None:
+        self._answer = SECRET
+
     def grade(self) -> int:
         """The points."""
         return 1

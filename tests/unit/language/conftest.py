@@ -9,11 +9,11 @@ import pytest
 
 from sandbox_kernel.language import DialectRules, Session
 
-MODULES = """abc asyncio array base64 bisect calendar collections contextlib copy csv dataclasses
-    datetime decimal doctest email enum fractions functools hashlib heapq importlib inspect io
-    itertools json logging math numbers operator os pickle pprint random re statistics string sys
-    textwrap threading time timeit traceback types typing unittest uuid warnings weakref
-    zlib""".split()
+MODULES = """abc asyncio array base64 bisect calendar collections concurrent contextlib copy csv
+    dataclasses datetime decimal doctest email enum fractions functools hashlib heapq
+    importlib inspect io itertools json logging math numbers operator os pickle pprint
+    random re statistics string sys textwrap threading time timeit traceback types typing
+    unittest uuid warnings weakref zlib""".split()
 
 
 @pytest.fixture(scope="session")
