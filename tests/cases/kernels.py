@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,8 +55,14 @@ AskedOnStdin = Callable[[str, bool], str | None]
 class Kernel:
     """A running kernel of one case."""
 
-    def __init__(self, spec_folder: Path, spec: str, cwd: Path, log: Path) -> None:
-        """`spec_folder` holds the kernelspec `spec`; the process's own output goes to `log`."""
+    def __init__(
+        self, spec_folder: Path, spec: str, cwd: Path, log: Path, *, tcp: bool = False
+    ) -> None:
+        """`spec_folder` holds the kernelspec `spec`; the process's own output goes to `log`.
+
+        Its sockets are files. With `tcp` they are ports of localhost, for a case that names them:
+        between the choice of a free port and its use another kernel's start can take it.
+        """
         self.spec = spec
         self.cwd = cwd
         self.log = log
@@ -71,6 +78,10 @@ class Kernel:
         self._pumps: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._files = contextlib.ExitStack()
+        if not tcp:
+            folder = self._files.enter_context(tempfile.TemporaryDirectory(prefix="sockets-"))
+            self.manager.transport = "ipc"
+            self.manager.ip = str(Path(folder, "kernel"))
 
     async def start(self) -> None:
         """Start the process and wait until it answers and its broadcasts arrive.

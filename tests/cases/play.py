@@ -91,7 +91,9 @@ class Play:
         write_notebook(notebook, document)
         folder = self.desk / f"jupyter-{kernel}" / "kernels"
         write_kernelspec(folder, self._argv(kernel, notebook))
-        return Kernel(folder, KERNEL_NAME, notebook.parent, self.desk / f"kernel-{kernel}.log")
+        log = self.desk / f"kernel-{kernel}.log"
+        tcp = "${KERNEL.ports}" in repr(self.case)
+        return Kernel(folder, KERNEL_NAME, notebook.parent, log, tcp=tcp)
 
     def _argv(self, kernel: str, notebook: Path) -> list[str]:
         start = [sys.executable, "-P", "-m"]
