@@ -49,6 +49,21 @@ _PASSES_ON = frozenset(
 _PASSES_PROCESSES_ON = frozenset({"os", "subprocess", "multiprocessing", "concurrent", "asyncio"})
 
 
+class _Refusal(PermissionError):
+    """A PermissionError whose text ends with the remedy; `filename` is an attribute, as always.
+
+    Python's own would print the file's name once more, behind the lines of the remedy.
+    """
+
+    def __str__(self) -> str:
+        return f"[Errno {self.errno}] {self.strerror}"
+
+
+# What people see and look up is the exception that the call would raise.
+_Refusal.__name__ = _Refusal.__qualname__ = "PermissionError"
+_Refusal.__module__ = "builtins"
+
+
 class Denials:
     """The wrappers of one worker. `tell(action, resource)` asks the supervisor."""
 
@@ -151,10 +166,11 @@ class Denials:
         if answer.get("exception") == "FileNotFoundError":
             if isinstance(error, FileNotFoundError):
                 return False
-            raise FileNotFoundError(errno.ENOENT, answer["text"], shown) from None
+            # The same words at every level, however this one's walls said it.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown) from None
         if "text" not in answer:
             return False
-        raise PermissionError(errno.EACCES, answer["text"], shown) from None
+        raise _Refusal(errno.EACCES, answer["text"], shown) from None
 
     def _at_home(self) -> bool:
         try:
@@ -197,7 +213,7 @@ class Denials:
             return
         if "text" not in answer:
             raise error
-        raise PermissionError(errno.EACCES, answer["text"]) from None
+        raise _Refusal(errno.EACCES, answer["text"]) from None
 
     # -- sockets
 
