@@ -15,12 +15,20 @@ from ..trusted.confine.plan import REMEDIES, Level
 from ..trusted.confine.probe import Found, Trial, examine
 
 LEAST = Level.NO_NAMESPACES
+#: Layers that only a sealed worker tries -> how people read their names.
+WALLS = {
+    "seccomp": "system call filter",
+    "landlock": "Landlock",
+    "listener": "notification listener",
+}
+_OTHER_NAMES = {"namespaces": "user namespaces", "own_proc": "own /proc"}
 
 
 def report(
     trials: Sequence[Trial], layers: dict[str, Found], host: dict[str, str]
 ) -> dict[str, Any]:
     """What was found, as JSON-able data. Pure."""
+    layers = _walls_of(trials) | layers
     level = max((trial.level for trial in trials if trial.works), default=Level.LANGUAGE_ONLY)
     return {
         "level": level.value,
@@ -32,19 +40,33 @@ def report(
     }
 
 
+def _walls_of(trials: Sequence[Trial]) -> dict[str, Found]:
+    """The layers that no process can try by itself: workers that ran behind them did. Pure."""
+    lacking = {layer for trial in trials for layer in trial.lacks}
+    ran = any(trial.works for trial in trials)
+    return {
+        name: Found(ran and layer not in lacking, "" if ran else "no worker was sealed")
+        for layer, name in WALLS.items()
+    }
+
+
 def advice(trials: Sequence[Trial], layers: dict[str, Found]) -> list[str]:
     """What to change on this host to get more, the most useful first. Pure."""
     lines: dict[str, None] = {}
     if not layers["user namespace"].works:
-        lines[f"user namespaces: {REMEDIES['namespaces']}"] = None
+        lines[f"{_name('namespaces')}: {REMEDIES['namespaces']}"] = None
     for trial in trials:
         for layer in trial.lacks:
-            lines[f"{layer}: {REMEDIES[layer]}"] = None
+            lines[f"{_name(layer)}: {REMEDIES[layer]}"] = None
     if layers["user namespace"].works and not layers["staged grants"].works:
         lines["staged grants: use Linux 5.11 or later with overlayfs in user namespaces"] = None
     if layers["user namespace"].works and not layers["grants by mounts"].works:
         lines["grants by mounts: use Linux 5.12 or later (mount_setattr)"] = None
     return list(lines)
+
+
+def _name(layer: str) -> str:
+    return WALLS.get(layer) or _OTHER_NAMES.get(layer, layer)
 
 
 def text(found: dict[str, Any]) -> str:

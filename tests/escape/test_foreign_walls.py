@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from sandbox_kernel.cli.doctor import report
 from sandbox_kernel.shared.errors import ConfinementFailed
 from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.confine.probe import examine
 
 from . import _sys_outer as outer
 from .repl import LEVELS, worker_at
@@ -21,6 +23,11 @@ from .repl import LEVELS, worker_at
 
 def under(setup: Callable[[], object], spec: dict[str, Any]) -> dict[str, Any]:
     """Start a worker in a forked process that has first done `setup`; what became of it."""
+    return after(setup, lambda: asyncio.run(_describe(spec)))
+
+
+def after(setup: Callable[[], object], look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `look` finds in a forked process that has first done `setup`."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -28,7 +35,7 @@ def under(setup: Callable[[], object], spec: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any]
         try:
             setup()
-            found = asyncio.run(_describe(spec))
+            found = look()
         except BaseException as error:
             found = {"error": f"{type(error).__name__}: {error}"}
         os.write(writer, json.dumps(found).encode())
@@ -106,3 +113,40 @@ def test_a_wall_that_does_not_hold_is_found_and_nothing_runs(tmp_path: Path) -> 
     for level in LEVELS:
         found = under(setup, {"level": level, "read_roots": (str(tmp_path),)})
         assert "the worker could read a file of the host's" in found.get("refused", ""), found
+
+
+def _nothing() -> None:
+    pass
+
+
+def _no_namespaces_and_no_listener() -> None:
+    outer.forbid_namespaces()
+    outer.hold_the_listener()
+
+
+@pytest.mark.parametrize(
+    ("setup", "level", "wanted"),
+    [
+        (_nothing, "full", []),
+        (outer.forbid_namespaces, "no-namespaces", ["user namespaces"]),
+        (outer.hold_the_listener, "full", ["notification listener"]),
+        (
+            _no_namespaces_and_no_listener,
+            "landlock-only",
+            ["user namespaces", "notification listener"],
+        ),
+        pytest.param(
+            outer.mask_part_of_proc,
+            "full",
+            ["own /proc"],
+            marks=pytest.mark.skipif(os.getuid() != 0, reason="masking /proc takes uid 0"),
+        ),
+    ],
+)
+def test_doctor_finds_the_level_and_names_what_to_change(
+    setup: Callable[[], object], level: str, wanted: list[str]
+) -> None:
+    found = after(setup, lambda: report(*examine()))
+    assert found.get("level") == level, found
+    assert found["enough"] is (level != "landlock-only")
+    assert [line.partition(":")[0] for line in found["advice"]] == wanted

@@ -177,16 +177,27 @@ async def trial(level: Level) -> Trial:
         )
         try:
             worker = warden.launch()
-            await worker.sealed()
-        except ConfinementFailed as error:
-            return Trial(level, False, str(error))
-        else:
+            try:
+                await worker.sealed()
+            except ConfinementFailed as error:
+                return _failed(level, error, worker.facts)
             facts = worker.facts
             worker.close()
+        except ConfinementFailed as error:
+            return _failed(level, error, None)
         finally:
             warden.close()
     lacks = _lacks(level, facts) if facts else ()
     return Trial(level, True, f"without {', '.join(lacks)}" if lacks else "", lacks)
+
+
+def _failed(level: Level, error: ConfinementFailed, facts: Facts | None) -> Trial:
+    """What stood in the way: the layers that this machine lacks, or else the walls that fell."""
+    lacks = _lacks(level, facts) if facts else ()
+    if facts is None or not lacks:
+        return Trial(level, False, str(error))
+    found = [f"{layer} ({facts.why[layer]})" if layer in facts.why else layer for layer in lacks]
+    return Trial(level, False, f"lacks {', '.join(found)}", lacks)
 
 
 def _lacks(level: Level, facts: Facts) -> tuple[str, ...]:

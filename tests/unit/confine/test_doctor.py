@@ -45,7 +45,31 @@ def test_missing_user_namespaces_come_with_a_remedy() -> None:
 
 def test_what_a_level_lacks_comes_with_a_remedy() -> None:
     found = report(trials(Level.FULL, ("landlock",)), layers(), {})
-    assert any(line.startswith("landlock: use Linux 5.13") for line in found["advice"])
+    assert any(line.startswith("Landlock: use Linux 5.13") for line in found["advice"])
+
+
+def test_what_stands_in_the_way_of_a_level_comes_with_a_remedy() -> None:
+    tried = [
+        Trial(Level.FULL, False, "lacks namespaces (EPERM)", ("namespaces", "listener")),
+        Trial(Level.NO_NAMESPACES, False, "lacks listener (EBUSY)", ("listener",)),
+        Trial(Level.LANDLOCK_ONLY, True),
+    ]
+    found = report(tried, layers("user namespace"), {})
+    assert [line.partition(":")[0] for line in found["advice"]] == [
+        "user namespaces",
+        "notification listener",
+    ]
+    works = {name: layer["works"] for name, layer in found["layers"].items()}
+    assert not works["notification listener"]
+    assert works["Landlock"]
+    assert works["system call filter"]
+    assert "full           NO   lacks namespaces (EPERM)" in text(found | {"host": {"uid": "0"}})
+
+
+def test_where_no_worker_is_sealed_no_wall_is_said_to_hold() -> None:
+    tried = [Trial(level, False, "the walls fell") for level in LEVELS]
+    found = report(tried, layers(), {})
+    assert not any(found["layers"][name]["works"] for name in ("Landlock", "system call filter"))
 
 
 def test_a_probe_that_fails_or_dies_is_reported_and_the_others_go_on() -> None:
