@@ -454,6 +454,10 @@ class AttributeGuards:
 
         return __getattr__
 
+    def foreign(self, thing: Any, seen: Seen) -> bool:
+        """True where `view` gives a guarded view of ``thing``."""
+        return self.view(thing, seen) is not thing
+
     def view(self, thing: Any, seen: Seen) -> Any:
         """``thing`` where its class is clean (and remember the class), else a guarded view."""
         cls = type(thing)

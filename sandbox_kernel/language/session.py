@@ -67,6 +67,7 @@ class Session:
         self.guards: dict[str, Any] = {
             "type": type,
             "view": self.attributes.view,
+            "foreign": self.attributes.foreign,
             "load": self.attributes.load,
             "walk": self.attributes.walk,
             "store": self.attributes.store,

@@ -1,269 +1,37 @@
 """The transformer: from the syntax tree of a cell to the tree that is compiled.
 
 It walks by the verdict table of `nodes`, decides what can be decided from names alone, and puts
-calls of guards where it cannot. A guard stands in the tree as a constant string that starts with
-a nonce; `compiler` swaps it for the guard itself after CPython has compiled the tree, so that no
-name of a cell can stand before it.
+calls of guards where it cannot. `walking` is what all rules share, `attribute_nodes` the rules of
+names and attributes; here are imports, and all that binds names: definitions, targets, patterns.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from RestrictedPython.transformer import RestrictingNodeTransformer
-
-from .formats import template_refusal
-from .names import CLASS_WALK, DEFINABLE, Access, access, is_special, reserved_reason
-from .nodes import NODES, FieldVerdict, Verdict
-from .refusal import Refusal
+from .attribute_nodes import OWN_VIEW, AttributeTransformer
+from .names import Access, access
 from .scopes import ClassScope, FunctionScope, function_scope
 
 __all__ = ["OWN_VIEW", "CellTransformer"]
 
-OWN_VIEW = "_sandbox_own"
-"""Local variable of a method: its object, or a guarded view of it where the object is of a class
-that the cell may not open. Private attributes are read and written through it."""
-
 _CHECKED_MEMBERS = frozenset({"__match_args__", "__module__", "__getattr__", "__getattribute__"})
 _ATTRIBUTE_HOOKS = frozenset({"__getattr__", "__getattribute__"})
-_LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.JoinedStr)
 
 _Node = TypeVar("_Node", bound=ast.AST)
 
 
-class CellTransformer(RestrictingNodeTransformer):
+class CellTransformer(AttributeTransformer):
     """Transform one tree; ``refusals`` then lists what was refused.
 
-    ``guards`` counts the guards put in: with none, the tree is as it was. ``imported`` are names
-    that hold modules already, so that a store into one is refused with a word about modules and
-    not at the module's own guard.
+    ``package`` tells that the text is of a granted package, where relative imports work.
     """
 
     def __init__(self, nonce: str, imported: Iterable[str] = (), *, package: bool = False) -> None:
-        super().__init__()
-        self.refusals: list[Refusal] = []
-        self.guards = 0
-        self._nonce = nonce
-        self._imported = set(imported)
+        super().__init__(nonce, imported)
         self._package = package
-        self._classes: list[ClassScope] = []
-        self._scopes: list[FunctionScope | ClassScope] = []
-        self._memories = 0
-
-    # refusals ------------------------------------------------------------------------------
-
-    def refuse(self, node: ast.AST, construct: str, why: str, instead: str = "") -> None:
-        """Note that ``node`` is refused."""
-        line = int(getattr(node, "lineno", 1) or 1)
-        column = int(getattr(node, "col_offset", 0) or 0)
-        refusal = Refusal(construct, why, instead, line, column)
-        self.refusals.append(refusal)
-        self.errors.append(str(refusal))
-
-    def _identifier(self, node: ast.AST, name: object, *, binds: bool) -> None:
-        if not isinstance(name, str):
-            return
-        reason = reserved_reason(name, binds=binds)
-        if reason is not None:
-            self.refuse(node, f"the name {name!r}", reason, "use another name")
-        elif (
-            binds
-            and is_special(name)
-            and name not in DEFINABLE
-            and self._scopes
-            and isinstance(self._scopes[-1], ClassScope)
-        ):
-            self.refuse(
-                node,
-                f"defining {name!r} in a class",
-                "this special name opens memory or the interpreter",
-                "see the list of special methods in docs/dialect.md",
-            )
-
-    # walking -------------------------------------------------------------------------------
-
-    def visit(self, node: ast.AST) -> Any:
-        """Check ``node`` by its row, then hand it to its method or walk into it."""
-        kind = type(node).__name__
-        row = NODES.get(kind)
-        if row is None or row.verdict is Verdict.REFUSED:
-            why = "it is not known to the dialect yet" if row is None else row.says
-            self.refuse(node, f"the construct {kind}", why)
-            return node
-        for name in node._fields:
-            verdict = row.fields.get(name)
-            value = getattr(node, name, None)
-            if verdict is FieldVerdict.CHILD or not value:
-                continue
-            if verdict is None or verdict is FieldVerdict.REFUSED:
-                self.refuse(node, f"{name!r} of {kind}", "it is not known to the dialect yet")
-            elif verdict is FieldVerdict.BINDS:
-                binds = not isinstance(getattr(node, "ctx", None), ast.Load)
-                self._identifier(node, value, binds=binds)
-            elif verdict is FieldVerdict.NAMES:
-                for each in value:
-                    self._identifier(node, each, binds=True)
-        method: Callable[[ast.AST], Any] | None = getattr(self, f"_on_{kind}", None)
-        return self.node_contents_visit(node) if method is None else method(node)
-
-    def _block(self, statements: list[ast.stmt]) -> list[ast.stmt]:
-        out: list[ast.stmt] = []
-        for statement in statements:
-            result = self.visit(statement)
-            out += result if isinstance(result, list) else [result]
-        return out
-
-    # building ------------------------------------------------------------------------------
-
-    def _at(self, new: _Node, old: ast.AST) -> _Node:
-        return ast.copy_location(new, old)
-
-    def _guard(self, name: str, at: ast.AST) -> ast.expr:
-        self.guards += 1
-        return self._at(ast.Constant(self._nonce + name), at)
-
-    def _call(self, name: str, arguments: list[ast.expr], at: ast.AST) -> ast.expr:
-        return self._at(ast.Call(self._guard(name, at), arguments, []), at)
-
-    def _text(self, value: object, at: ast.AST) -> ast.expr:
-        return self._at(ast.Constant(value), at)  # type: ignore[arg-type]
-
-    def _load(self, name: str, at: ast.AST) -> ast.expr:
-        return self._at(ast.Name(name, ast.Load()), at)
-
-    def _memory(self, at: ast.AST, scope: FunctionScope | None = None) -> ast.expr:
-        """The memory of the tests in the current function: the clean classes met there."""
-        scope = scope or self._function()
-        if not scope.seen:
-            self._memories += 1
-            scope.seen = f"seen:{self._memories}"
-        return self._guard(scope.seen, at)
-
-    def _view(self, name: str, at: ast.AST, scope: FunctionScope | None = None) -> ast.expr:
-        """The object in the local ``name`` where its class is clean, else a guarded view of it.
-
-        ``x if type(x) is seen.first or type(x) is seen.second else view(x, seen)``: two classes
-        are remembered for each function; the guard `view` looks at others.
-        """
-        tests: list[ast.expr] = []
-        for slot in ("first", "second"):
-            kind = self._call("type", [self._load(name, at)], at)
-            known = self._at(ast.Attribute(self._memory(at, scope), slot, ast.Load()), at)
-            tests.append(self._at(ast.Compare(kind, [ast.Is()], [known]), at))
-        test = self._at(ast.BoolOp(ast.Or(), tests), at)
-        view = self._call("view", [self._load(name, at), self._memory(at, scope)], at)
-        return self._at(ast.IfExp(test, self._load(name, at), view), at)
-
-    def _function(self) -> FunctionScope:
-        scope = self._scopes[-1]
-        assert isinstance(scope, FunctionScope)
-        return scope
-
-    # names and attributes ------------------------------------------------------------------
-
-    def _mangled(self, name: str) -> str:
-        if name.startswith("__") and not name.endswith("__") and self._classes:
-            owner = self._classes[-1].name.lstrip("_")
-            return f"_{owner}{name}" if owner else name
-        return name
-
-    def _method_with_own(self, value: ast.expr) -> FunctionScope | None:
-        """The method whose tested object ``value`` surely is."""
-        if not isinstance(value, ast.Name):
-            return None
-        for scope in reversed(self._scopes):
-            if isinstance(scope, ClassScope):
-                continue
-            if scope.own == value.id:
-                return scope
-            if value.id in scope.bound:
-                return None
-        return None
-
-    def _stable_local(self, value: ast.expr) -> bool:
-        """True for a local variable that only this function's own statements can change."""
-        if not (isinstance(value, ast.Name) and self._scopes):
-            return False
-        scope = self._scopes[-1]
-        return isinstance(scope, FunctionScope) and value.id in scope.stable
-
-    def _opened(self, node: ast.Attribute) -> bool:
-        """Let ``x._name`` read or write a view of ``x``, where ``x`` can be tested in place."""
-        value = node.value
-        if not isinstance(value, ast.Name):
-            return False
-        method = self._method_with_own(value)
-        if method is not None:
-            node.value = self._load(OWN_VIEW, value)
-            method.tested.append((node, self._scopes[-1] is method and not method.loops))
-        elif self._stable_local(value):
-            node.value = self._view(value.id, value)
-        else:
-            return False
-        return True
-
-    def _on_Name(self, node: ast.Name) -> ast.expr:
-        if node.id == "__import__":
-            return self._guard("import", node)
-        return node
-
-    def _on_Attribute(self, node: ast.Attribute) -> ast.expr:
-        if isinstance(node.ctx, ast.Load):
-            return self._attribute_load(node)
-        return self._attribute_store(node)
-
-    def _attribute_load(self, node: ast.Attribute) -> ast.expr:
-        name, value = node.attr, node.value
-        kind = access(name)
-        template = value.value if isinstance(value, ast.Constant) else None
-        if name in ("format", "format_map") and isinstance(template, str):
-            reached = template_refusal(template)
-            if reached is not None:
-                self.refuse(
-                    node,
-                    f"a format template that reads {reached}",
-                    "templates may read public attributes only",
-                    "pass the value itself as an argument",
-                )
-            return node
-        if kind is Access.PLAIN:
-            return self.node_contents_visit(node)
-        if name == "__class__" and isinstance(value, _LITERALS):
-            self.refuse(
-                node,
-                "'__class__' of a literal",
-                "it is a first step out of the objects that a cell was handed",
-                "use type(...)",
-            )
-            return node
-        own_only = (
-            name in CLASS_WALK and isinstance(value, ast.Attribute) and value.attr == "__class__"
-        )
-        mangled = self._text(self._mangled(name), node)
-        if own_only:
-            return self._call("walk", [self.visit(value), mangled], node)
-        if kind is Access.PRIVATE and self._opened(node):
-            return node
-        return self._call("load", [self.visit(value), mangled], node)
-
-    def _attribute_store(self, node: ast.Attribute) -> ast.expr:
-        """Plain names store raw: what is not the cell's own is immutable. Others ask."""
-        name, value = node.attr, node.value
-        kind = access(name)
-        if kind is Access.PLAIN and not is_special(name) and not self._on_a_module(value):
-            return self.node_contents_visit(node)
-        mangled = self._text(self._mangled(name), node)
-        if kind is Access.PRIVATE and self._opened(node):
-            return node
-        node.value = self._call("store", [self.visit(value), mangled], node)
-        return node
-
-    def _on_a_module(self, value: ast.expr) -> bool:
-        while isinstance(value, ast.Attribute):
-            value = value.value
-        return isinstance(value, ast.Name) and value.id in self._imported
 
     # imports -------------------------------------------------------------------------------
 
@@ -461,8 +229,8 @@ class CellTransformer(RestrictingNodeTransformer):
             else:
                 check = self._call("hook_name", [self._load(hook_name, first_line)], first_line)
                 body.insert(start, self._at(ast.Expr(check), first_line))
-        if scope.tested and scope.own is not None:
-            self._place_test(scope, scope.own, body, start, first_line)
+        if scope.tested:
+            body = [*body[:start], *self._tested(scope, body[start:], first_line)]
         node.body = body
         return node
 
@@ -476,18 +244,6 @@ class CellTransformer(RestrictingNodeTransformer):
         """The parameter of ``__getattr__`` that gets the name, when it is a plain one."""
         names = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         return names[1] if len(names) == 2 and names[0] != names[1] else None
-
-    def _place_test(
-        self, scope: FunctionScope, own: str, body: list[ast.stmt], start: int, at: ast.stmt
-    ) -> None:
-        """Test a method's own object: where its only access stands, else once on entry."""
-        only, straight = scope.tested[0]
-        if len(scope.tested) == 1 and straight:
-            only.value = self._view(own, only.value, scope)
-            return
-        target = self._at(ast.Name(OWN_VIEW, ast.Store()), at)
-        view = self._view(own, at, scope)
-        body.insert(start, self._at(ast.Assign([target], view), at))
 
     def _on_arg(self, node: ast.arg) -> ast.arg:
         if node.annotation is not None:
