@@ -8,43 +8,21 @@ was not handed, a frame or a code object.
 
 from __future__ import annotations
 
-import string
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .facts import NO_FACT, Facts
-from .formats import template_refusal
-from .names import (
-    CLASS_WALK,
-    DEFINABLE,
-    FRAME_NAMES,
-    MACHINERY_OF,
-    RAW_MEMORY_NAMES,
-    Access,
-    access,
-    is_special,
-)
+from .names import CLASS_WALK, DEFINABLE, Access, access, is_special
 from .ownership import Ownership, Seen, mro_of
 from .refusal import RefusedAttribute, RefusedValue
-from .views import GuardedView, InstanceDict, plain_text
+from .special_names import FUNCTIONS, NO_ANSWER, OWN_FUNCTION, SUPER, SpecialNames, bound_of
+from .views import GuardedView, plain_text
 
 __all__ = ["AttributeGuards", "plain_text"]
 
 _MACHINERY = (types.FrameType, types.CodeType)
-_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _WRAPPERS = (property, classmethod, staticmethod)
-_FUNCTION_LABELS = frozenset(
-    {"__name__", "__doc__", "__qualname__", "__wrapped__", "__signature__"}
-)
-_OWN_FUNCTION = _FUNCTION_LABELS | {
-    "__defaults__",
-    "__kwdefaults__",
-    "__annotations__",
-    "__type_params__",
-    "__annotate__",
-    "__module__",
-}
 _READABLE_ANYWHERE = frozenset(
     """__file__ __objclass__ __signature__ __text_signature__ __static_attributes__
     __test__ __dir__ __weakref__ __package__ __origin__ __firstlineno__ __func__ __wrapped__
@@ -55,19 +33,8 @@ _SETTABLE_SPECIAL = frozenset(
     """__class__ __cause__ __context__ __traceback__ __suppress_context__ __wrapped__
     __signature__ __notes__ __dict__ __doc__ __name__ __qualname__""".split()
 )
-_CODE_FACTS = (
-    "co_name co_qualname co_argcount co_posonlyargcount co_kwonlyargcount co_nlocals co_varnames "
-    "co_names co_freevars co_cellvars co_filename co_firstlineno co_flags co_stacksize"
-).split()
 _MADE_IN_CLASS_BODY = frozenset({"__match_args__", "__getattr__", "__getattribute__", "__module__"})
 _ASKED_OF_HOOKS = DEFINABLE | {"__dict__", "__class__", "__wrapped__", "__mro_entries__"}
-_NOTHING: Any = object()
-_SUPER: dict[str, Any] = dict(super.__dict__)
-
-
-def _bound_of(thing: Any) -> Any:
-    """What a `super` object is bound to, else the thing itself; its ``__self__`` may lie."""
-    return _SUPER["__self__"].__get__(thing) if type(thing) is super else thing
 
 
 class AttributeGuards:
@@ -76,6 +43,7 @@ class AttributeGuards:
     def __init__(self, ownership: Ownership, facts: Facts) -> None:
         self._own = ownership
         self._facts = facts
+        self._special = SpecialNames(ownership, self)
         self.metatype: Any = type
         self.new_class: Callable[..., type] = type.__new__
 
@@ -88,7 +56,7 @@ class AttributeGuards:
     def walk(self, thing: Any, name: str) -> Any:
         """``x.__class__.__mro__`` and its like: of the cell's own classes only."""
         if issubclass(type(thing), type) and not self._own.owns(thing):
-            self._refuse(thing, name, "the relatives of a class that the cell did not make")
+            self.refuse(thing, name, "the relatives of a class that the cell did not make")
         return self._read(thing, name)
 
     def getattr(self, thing: Any, name: Any, *default: Any) -> Any:
@@ -99,7 +67,7 @@ class AttributeGuards:
         if access(name) is Access.PLAIN:
             return self.vet(getattr(thing, name, *default), name)
         if name in CLASS_WALK and issubclass(type(thing), type) and not self._own.owns(thing):
-            self._refuse(thing, name, "the relatives of a class that the cell did not make")
+            self.refuse(thing, name, "the relatives of a class that the cell did not make")
         if default and access(name) is Access.PRIVATE:
             try:
                 return self._read(thing, name)
@@ -124,7 +92,8 @@ class AttributeGuards:
             raise RefusedAttribute(f"{name!r} is refused: it holds a frame or a code object")
         return self.metatype if value is type else value
 
-    def _refuse(self, thing: Any, name: str, why: str) -> NoReturn:
+    def refuse(self, thing: Any, name: str, why: str) -> NoReturn:
+        """Refuse the attribute ``name`` of ``thing``."""
         cls = type(thing)
         what = f"{thing.__name__}" if cls is type else f"an object of type {cls.__name__}"
         raise RefusedAttribute(f"{name!r} of {what} is refused: {why} (docs/dialect.md)")
@@ -132,8 +101,8 @@ class AttributeGuards:
     def _read(self, thing: Any, name: str, *default: Any) -> Any:
         if thing is self.metatype:
             thing = type
-        special = self._special(thing, name, *default)
-        if special is not _NOTHING:
+        special = self._special.answer(thing, name, *default)
+        if special is not NO_ANSWER:
             return special
         kind = access(name)
         owned = self._owned_for(thing, name)
@@ -144,14 +113,14 @@ class AttributeGuards:
                 fact = self._facts.read(thing, name)
                 if fact is not NO_FACT:
                     return fact
-                self._refuse(thing, name, "it is private to a class that the cell did not make")
+                self.refuse(thing, name, "it is private to a class that the cell did not make")
             self._own.is_clean(type(thing))
             return self.vet(getattr(thing, name, *default), name)
         if name in _READABLE_ANYWHERE or (owned and name in DEFINABLE):
             return self.vet(getattr(thing, name, *default), name)
-        if owned and not is_special(name) and not issubclass(type(thing), _FUNCTIONS):
+        if owned and not is_special(name) and not issubclass(type(thing), FUNCTIONS):
             return self.vet(getattr(thing, name, *default), name)
-        return self._refuse(thing, name, "it reaches the interpreter's machinery")
+        return self.refuse(thing, name, "it reaches the interpreter's machinery")
 
     def _given_by_module(self, thing: Any, name: str) -> bool:
         """A facade holds only what is given; a private name among that is listed by hand."""
@@ -164,204 +133,14 @@ class AttributeGuards:
         """Ownership, also for ``super()``: there the class that defines ``name`` decides."""
         if type(thing) is not super:
             return self._own.owns(thing)
-        owner = _SUPER["__self_class__"].__get__(thing)
+        owner = SUPER["__self_class__"].__get__(thing)
         if owner is None:
             return False
         mro = mro_of(owner)
-        for cls in mro[mro.index(_SUPER["__thisclass__"].__get__(thing)) + 1 :]:
+        for cls in mro[mro.index(SUPER["__thisclass__"].__get__(thing)) + 1 :]:
             if name in type.__dict__["__dict__"].__get__(cls):
                 return self._own.owns_class(cls)
         return True
-
-    def _special(self, thing: Any, name: str, *default: Any) -> Any:
-        """Names with an answer of their own; `_NOTHING` for the others."""
-        cls = type(thing)
-        is_class = issubclass(cls, type)
-        if name == "__class__":
-            found = thing.__class__ if self._own.owns(thing) and not is_class else cls
-            return self.metatype if found is type else found
-        if name in ("__mro__", "__bases__", "__base__", "__origin__"):
-            return self._without_type(getattr(thing, name, *default))
-        if name == "mro":
-            if thing is type:
-                return lambda cls: list(self._without_type(tuple(type.mro(cls))))
-            if is_class:
-                return lambda: list(self._without_type(tuple(type.mro(thing))))
-            return getattr(thing, name, *default)
-        if name in ("format", "format_map"):
-            return self._formatter(thing, name, cls, *default)
-        if name in ("vformat", "get_field", "get_value"):
-            if issubclass(cls, string.Formatter) or (
-                is_class and issubclass(thing, string.Formatter)
-            ):
-                self._refuse(thing, name, "it evaluates a template in trusted code")
-            return getattr(thing, name, *default)
-        if name == "obj":
-            if issubclass(cls, AttributeError):
-                self._refuse(thing, name, "it may hold what the attribute was refused of")
-            return self.vet(getattr(thing, name, *default), name)
-        if name in MACHINERY_OF:
-            return self._machinery(thing, name, *default)
-        if name in RAW_MEMORY_NAMES:
-            if self._own.owns(thing):
-                return self.vet(getattr(thing, name, *default), name)
-            self._refuse(thing, name, "it reaches raw memory")
-        if name == "cell_contents" and cls is types.CellType:
-            return self.vet(thing.cell_contents, name)
-        if name == "__closure__" and cls is types.FunctionType and self._own.owns(thing):
-            return thing.__closure__
-        if name == "__code__" and cls is types.FunctionType and self._own.owns(thing):
-            return types.SimpleNamespace(
-                **{f: getattr(thing.__code__, f) for f in _CODE_FACTS if hasattr(thing.__code__, f)}
-            )
-        if name in FRAME_NAMES:
-            if self._own.owns(thing) and not issubclass(cls, _FUNCTIONS):
-                return self.vet(getattr(thing, name, *default), name)
-            self._refuse(thing, name, "it reaches frames or code")
-        if name in ("__setattr__", "__delattr__"):
-            return self._setter(thing, name, cls)
-        if name == "__getattribute__":
-            return self._getter(thing)
-        if name == "__dict__":
-            return self._dict(thing, cls, is_class)
-        if name == "__self__":
-            found = getattr(thing, name, *default)
-            if issubclass(type(found), types.ModuleType):
-                self._refuse(thing, name, "it is a module")
-            return self.vet(found, name)
-        if name == "__subclasses__":
-            if self._own.owns(thing):
-                return getattr(thing, name, *default)
-            self._refuse(thing, name, "the relatives of a class that the cell did not make")
-        if name == "__new__":
-            return self._new(thing, is_class, *default)
-        if name == "__annotations__" and not self._own.owns(thing):
-            if issubclass(cls, types.ModuleType):
-                self._refuse(thing, name, "modules are closed")
-            return dict(getattr(thing, name, *default) or {})
-        if cls is types.FunctionType and name in _OWN_FUNCTION:
-            if self._own.owns(thing) or name in ("__annotations__", "__signature__", "__module__"):
-                return getattr(thing, name, *default)
-            self._refuse(thing, name, "the function is not the cell's own")
-        if name in ("__reduce__", "__reduce_ex__", "__getstate__") and not is_class:
-            found = getattr(thing, name, *default)
-            if isinstance(found, types.MethodType) and self._own.owns(found):
-                return found
-            self._refuse(thing, name, "it hands out the constructors of trusted code")
-        return _NOTHING
-
-    def _machinery(self, thing: Any, name: str, *default: Any) -> Any:
-        package = MACHINERY_OF[name]
-        cls = thing if issubclass(type(thing), type) else type(thing)
-        made_in = {str(c.__module__).partition(".")[0] for c in mro_of(cls)}
-        value = self.vet(getattr(thing, name, *default), name)
-        held = str(type(value).__module__).partition(".")[0]
-        if (package in made_in and not self._own.owns(thing)) or held == package == "ipykernel":
-            self._refuse(thing, name, "it is machinery of the library")
-        return value
-
-    def _without_type(self, value: Any) -> Any:
-        if type(value) is tuple:
-            return tuple(self.metatype if v is type else v for v in value)
-        return self.vet(value, "__origin__")
-
-    # formatting ----------------------------------------------------------------------------
-
-    def _formatter(self, thing: Any, name: str, cls: type, *default: Any) -> Any:
-        if issubclass(cls, str):
-            return self._format_of(plain_text(thing), name)
-        if issubclass(cls, type) and issubclass(thing, str):
-
-            def format_any(template: str, /, *values: Any, **named: Any) -> str:
-                return self._format_of(plain_text(template), name)(*values, **named)
-
-            return format_any
-        if issubclass(cls, string.Formatter) or (
-            issubclass(cls, type) and issubclass(thing, string.Formatter)
-        ):
-            self._refuse(thing, name, "string.Formatter evaluates templates in trusted code")
-        return self.vet(getattr(thing, name, *default), name)
-
-    def _format_of(self, template: str, name: str) -> Callable[..., str]:
-        reached = template_refusal(template)
-        if reached is not None:
-            raise RefusedAttribute(
-                f"the format template reads {reached}, which is refused: templates may read "
-                "public attributes only; pass the value itself as an argument (docs/dialect.md)"
-            )
-        formatter: Callable[..., str] = getattr(template, name)
-        return formatter
-
-    # special methods -----------------------------------------------------------------------
-
-    def _setter(self, thing: Any, name: str, cls: type) -> Callable[..., None]:
-        real = getattr(thing, name)
-        if isinstance(real, types.FunctionType | types.MethodType) and self._own.owns(real):
-            return real
-
-        wanted = 3 if name == "__setattr__" else 2
-
-        def setter(*arguments: Any) -> None:
-            unbound = issubclass(cls, type) and len(arguments) == wanted
-            target = arguments[0] if unbound else _bound_of(thing)
-            attribute, *rest = arguments[1:] if unbound else arguments
-            attribute = plain_text(attribute)
-            self.store(target, attribute)
-            if unbound and not self._own.owns(target):
-                # what the object's own class says about stores holds for a cell
-                (setattr if wanted == 3 else delattr)(target, attribute, *rest)
-            else:
-                real(*((target,) if unbound else ()), attribute, *rest)
-
-        return setter
-
-    def _getter(self, thing: Any) -> Callable[..., Any]:
-        real = thing.__getattribute__
-        owned = isinstance(real, types.FunctionType | types.MethodType) and self._own.owns(real)
-
-        def getter(*arguments: Any) -> Any:
-            if len(arguments) == 2:
-                target, attribute = arguments
-                how: Any = real if owned else object.__getattribute__
-                call: tuple[Any, ...] = (target,)
-            else:
-                (attribute,) = arguments
-                target = _bound_of(thing)
-                how, call = real, ()
-            attribute = plain_text(attribute)
-            if access(attribute) is Access.PLAIN or (
-                access(attribute) is Access.PRIVATE and self._own.owns(target)
-            ):
-                return self.vet(how(*call, attribute), attribute)
-            return self.getattr(target, attribute)
-
-        return getter
-
-    def _dict(self, thing: Any, cls: type, is_class: bool) -> Any:
-        if issubclass(cls, types.ModuleType):
-            self._refuse(thing, "__dict__", "modules are closed")
-        if self._own.owns(thing):
-            if is_class:
-                return thing.__dict__
-            if issubclass(cls, types.FunctionType):
-                return thing.__dict__
-            return InstanceDict(thing, self)
-        if is_class or issubclass(cls, _FUNCTIONS):
-            self._refuse(thing, "__dict__", "the namespace of what the cell did not make")
-        found = thing.__dict__
-        return types.MappingProxyType(
-            {k: v for k, v in found.items() if type(k) is str and access(k) is Access.PLAIN}
-        )
-
-    def _new(self, thing: Any, is_class: bool, *default: Any) -> Any:
-        found = getattr(thing, "__new__", *default)
-        if found is type.__new__ or getattr(found, "__self__", None) is type:
-            return self.new_class
-        if is_class and not self._own.owns(thing):
-            closed = (types.FunctionType, types.CodeType, types.CellType, types.ModuleType)
-            if issubclass(thing, closed):
-                self._refuse(thing, "__new__", "it makes machinery")
-        return found
 
     # stores --------------------------------------------------------------------------------
 
@@ -375,7 +154,7 @@ class AttributeGuards:
                     "your own function or class under a name of your own (docs/dialect.md)"
                 )
             if is_special(name):
-                self._refuse(thing, name, "special names of a module are fixed")
+                self.refuse(thing, name, "special names of a module are fixed")
             return thing
         if issubclass(cls, type):
             if not self._own.owns(thing):
@@ -384,20 +163,20 @@ class AttributeGuards:
                     "read-only; derive a class of your own (docs/dialect.md)"
                 )
             if name in _MADE_IN_CLASS_BODY:
-                self._refuse(thing, name, "it is set in the class body")
-        elif issubclass(cls, _FUNCTIONS + _WRAPPERS):
-            labels = _OWN_FUNCTION if self._own.owns(thing) else frozenset[str]()
+                self.refuse(thing, name, "it is set in the class body")
+        elif issubclass(cls, FUNCTIONS + _WRAPPERS):
+            labels = OWN_FUNCTION if self._own.owns(thing) else frozenset[str]()
             if is_special(name) and name not in labels:
-                self._refuse(thing, name, "it changes a function from inside")
+                self.refuse(thing, name, "it changes a function from inside")
         if is_special(name):
             if name == "__class__" and not self._own.owns(thing):
-                self._refuse(thing, name, "the object is not the cell's own")
+                self.refuse(thing, name, "the object is not the cell's own")
             if name not in DEFINABLE and name not in _SETTABLE_SPECIAL:
-                self._refuse(thing, name, "it opens the interpreter's machinery")
+                self.refuse(thing, name, "it opens the interpreter's machinery")
         elif access(name) is not Access.PLAIN and not self._owned_for(thing, name):
-            if type(thing) is super and self._own.owns(_bound_of(thing)):
+            if type(thing) is super and self._own.owns(bound_of(thing)):
                 return thing
-            self._refuse(thing, name, "it belongs to an object that the cell did not make")
+            self.refuse(thing, name, "it belongs to an object that the cell did not make")
         if access(name) is not Access.PLAIN and not issubclass(cls, type):
             self._own.is_clean(cls)
             if id(cls) not in self._own.clean:
