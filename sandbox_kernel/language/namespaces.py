@@ -9,8 +9,9 @@ from typing import Any
 
 from .names import OWN_PREFIXES, RESERVED
 from .ownership import Ownership
+from .refusal import RefusedValue
 
-__all__ = ["GlobalsView", "calling_frame", "hidden", "visible"]
+__all__ = ["GlobalsView", "calling_frame", "cell_globals", "hidden", "visible"]
 
 _GUARDS = __name__.rpartition(".")[0] + "."
 _HIDDEN = RESERVED | {".0"}
@@ -38,6 +39,20 @@ def calling_frame(ownership: Ownership) -> types.FrameType:
     if frame is None or not ownership.owns_globals(frame.f_globals):
         raise RuntimeError("a namespace can be asked for by a cell only, not through a library")
     return frame
+
+
+def cell_globals(ownership: Ownership) -> dict[str, Any]:
+    """The globals of the nearest cell that is running, through whatever it called.
+
+    Raises:
+        RefusedValue: no cell is running.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if ownership.owns_globals(frame.f_globals):
+            return frame.f_globals
+        frame = frame.f_back
+    raise RefusedValue("no cell is running")
 
 
 class GlobalsView(MutableMapping[str, Any]):

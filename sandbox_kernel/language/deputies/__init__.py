@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import evaluators, libraries, standard
+from . import evaluators, libraries, pickles, running, standard
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -31,6 +31,8 @@ class Deputies:
         self.replacements: dict[str, dict[str, Any]] = {}
         self._makers: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
             **standard.REPLACEMENTS,
+            **running.REPLACEMENTS,
+            **pickles.REPLACEMENTS,
             **libraries.REPLACEMENTS,
         }
 
