@@ -16,7 +16,7 @@ from .names import is_special
 from .ownership import Ownership
 from .refusal import RefusedAttribute
 from .rules import DialectRules
-from .withheld import ALIASES, PRIVATE_GIVEN, WITHHELD, Withheld
+from .withheld import ALIASES, BEYOND_ALL, PRIVATE_GIVEN, WITHHELD, Withheld
 
 __all__ = ["SETTABLE", "Facade", "Facades"]
 
@@ -28,6 +28,9 @@ _LIVE = {
     "doctest": frozenset({"master"}),
 }
 """Names whose value changes: read from the real module each time."""
+
+_ABOUT = ("__version__", "__author__", "__license__", "__copyright__")
+"""Text about a module; some modules make it when it is asked for."""
 
 _OPEN = Withheld()
 _SIMPLE = (str, bytes, int, float, complex, bool, tuple, list, dict, set, frozenset, type(None))
@@ -132,7 +135,7 @@ class Facades:
     def public_names(self, module: types.ModuleType, name: str) -> list[str]:
         """The names that the facade of ``module`` offers, lazy ones among them."""
         listed = module.__dict__.get("__all__")
-        if listed is not None:
+        if listed is not None and name not in BEYOND_ALL:
             found = [n for n in listed if isinstance(n, str)]
         else:
             found = [n for n in module.__dict__ if not n.startswith("_")]
@@ -163,7 +166,7 @@ class Facades:
                 space[key] = value
         for key in PRIVATE_GIVEN.get(name, ()):
             space[key] = getattr(module, key)
-        for key in ("__version__", "__file__", "__all__"):
+        for key in ("__file__", *_ABOUT):
             if isinstance(module.__dict__.get(key), str):
                 space[key] = module.__dict__[key]
         space["__getattr__"] = self._lazily(module, name, made, row, live)
@@ -185,7 +188,13 @@ class Facades:
 
         def __getattr__(key: str) -> Any:
             missing = AttributeError(f"module {name!r} has no attribute {key!r}")
-            if type(key) is not str or is_special(key):
+            if type(key) is not str:
+                raise missing
+            if key in _ABOUT:
+                found = getattr(module, key, None)
+                if isinstance(found, str):
+                    return found
+            if is_special(key):
                 raise missing
             if key in row.names or (row.only is not None and key not in row.only):
                 if hasattr(module, key):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIASES", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
+__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,9 @@ WITHHELD: dict[str, Withheld] = {
 }
 PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
 """Private names that the documentation of a library itself uses."""
+
+BEYOND_ALL = frozenset({"scipy.linalg.blas", "scipy.linalg.lapack"})
+"""Modules whose documentation lists functions that their ``__all__`` leaves out."""
 
 ALIASES = {"os.path": "posixpath", "numpy.linalg": "numpy.linalg"}
 """Submodules that live under another name."""
