@@ -9,15 +9,16 @@ would hide it).
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 from . import frame, images, latex, libraries, markdown, svg, vega
-from .bounds import clean_json, text_size, well_formed
+from .bounds import clean_json, well_formed
 from .markup import HtmlSanitiser
 from .notes import Withheld, as_html
-from .rules import METADATA_RULES, MIME_RULES, DisplayRules, Handling
+from .rules import METADATA_RULES, MIME_RULES, DisplayRules, Handling, Setting
 from .text import one_line, plain
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,120}/[a-z0-9][a-z0-9.+_-]{0,120}\Z")
@@ -301,21 +302,36 @@ def _no_tags(value: Any) -> Any:
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 
 
+_LENGTH = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?(?:px|%)?\Z")
+MAX_SETTING = 1_000
+
+
+def _setting(kind: Setting, value: Any) -> bool:
+    """Whether a value of output metadata is one of that kind."""
+    if kind == "flag":
+        return isinstance(value, bool)
+    if kind == "size" and isinstance(value, int | float):
+        return not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, str) or len(value) > MAX_SETTING:
+        return False
+    if kind == "size":
+        return _LENGTH.match(value) is not None
+    return kind == "text" or value in ("light", "dark")
+
+
 def _metadata(metadata: Any, shown: dict[str, Any]) -> dict[str, Any]:
-    """Of the metadata, the keys that `METADATA_RULES` lists for the types that are shown."""
+    """Of the metadata, what `METADATA_RULES` lists for the types that are shown."""
     if not isinstance(metadata, dict):
         return {}
     kept: dict[str, Any] = {}
-    for mime, allowed in METADATA_RULES.items():
+    for mime, settings in METADATA_RULES.items():
         entry = metadata.get(mime)
         if mime in shown and isinstance(entry, dict):
             values = {
-                key: plain(value) if isinstance(value, str) else value
-                for key, value in entry.items()
-                if key in allowed
-                and isinstance(value, str | int | float | bool)
-                and text_size(value, 1_000) is not None
+                key: plain(entry[key]) if isinstance(entry[key], str) else entry[key]
+                for key, kind in settings.items()
+                if key in entry and _setting(kind, entry[key])
             }
             if values:
-                kept[mime] = clean_json(values)
+                kept[mime] = values
     return kept

@@ -32,6 +32,7 @@ class CommGate:
         self._rules = rules
         self._session = session
         self._comms: dict[str, Model] = {}
+        self._closed: dict[str, None] = {}
         self._refused: dict[str, Withheld] = {}
         self._states = widgets.StateRules(self._comms, clean_html, clean_outputs)
 
@@ -47,7 +48,13 @@ class CommGate:
 
     def forget(self, comm_id: str) -> bool:
         """The comm is closed; False when it was not open."""
-        return self._comms.pop(comm_id, None) is not None
+        if self._comms.pop(comm_id, None) is None:
+            return False
+        # Whoever still refers to it would take a later model of that id for this one.
+        self._closed[comm_id] = None
+        if len(self._closed) > self._session.comms:
+            del self._closed[next(iter(self._closed))]
+        return True
 
     def model_known(self, model_id: str) -> bool:
         """Whether a view of that model may be shown."""
@@ -77,8 +84,8 @@ class CommGate:
         target = one_line(content.get("target_name"), 200)
         if rule == "off":
             raise Refused(Withheld("a widget", "widgets are off", "widgets", "core"))
-        if comm in self._comms:
-            raise Refused(Withheld("a widget", "its id is in use"))
+        if comm in self._comms or comm in self._closed:
+            raise Refused(Withheld("a widget", "its id is in use or was"))
         if len(self._comms) >= self._session.comms:
             raise Refused(Withheld("a widget", f"{self._session.comms} are open"))
         data = content.get("data")
@@ -90,7 +97,7 @@ class CommGate:
         model = Model(target)
         if core and isinstance(state, dict):
             try:
-                model.name = self._states.check_class(state)
+                model.module, model.name = self._states.check_class(state)
             except Refused:
                 if rule != "any":
                     raise
@@ -158,7 +165,7 @@ class CommGate:
             if model.name:
                 kept[comm] = {
                     "model_name": model.name,
-                    "model_module": state.get("_model_module"),
+                    "model_module": model.module,
                     "model_module_version": state.get("_model_module_version"),
                     "state": self._states.clean(state, model, opening=True),
                 }
@@ -169,7 +176,7 @@ class CommGate:
             model = self._comms.get(path[0]) if isinstance(path[0], str) else None
             return model.name if model else "unknown"
 
-        widgets.check_buffers(data.get("buffer_paths"), buffers, owner)
+        widgets.check_buffers(data.get("buffer_paths"), buffers, owner, of_many=True)
         return {
             "method": "update_states",
             "states": kept,

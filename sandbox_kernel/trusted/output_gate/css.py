@@ -8,9 +8,10 @@ Rules in prose:
 3. Nothing is taken out of the flow: no fixed or absolute position, no negative margins, no
    transforms, no animation. `sticky` stays, because it cannot leave its own table.
 4. A style sheet is rewritten so that each selector holds only inside its own output; `@media`
-   stays, every other at-rule (`@import`, `@font-face`, …) goes.
+   stays, every other at-rule (`@import`, `@font-face`, …) goes. Classes and ids get a prefix.
 5. As a second layer the output is wrapped in an element with `contain: paint`, which clips
-   whatever a combination of allowed values might still move (see `markup.py`).
+   whatever a combination of allowed values might still move (see `markup.py`). No rule of the
+   sheet reaches that element, not even one for `:root`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _WORDS = re.compile(r"(?:[A-Za-z0-9_%#.,/+*() \t\n-]|'[A-Za-z0-9 ,_-]*'|\"[A-Za-
 _FUNCTION = re.compile(r"([A-Za-z0-9_-]*)\(")
 _NEGATIVE = re.compile(r"-\s*[0-9.]")
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
-_IMPORTANT = re.compile(r"\s*!\s*important\s*\Z", re.IGNORECASE)
+_IMPORTANT = re.compile(r"!\s*important\Z", re.IGNORECASE)
 _MARK = re.compile(r"\"[^\"\\<\n]{0,12}\"\Z|'[^'\\<\n]{0,12}'\Z|none\Z")
 _CUSTOM = re.compile(r"--[A-Za-z0-9_-]{1,80}\Z")
 
@@ -135,9 +136,11 @@ def value_is_inert(value: str) -> bool:
 
 def declaration(name: str, value: str) -> str | None:
     """One declaration in canonical form, or None when it is not allowed."""
-    name = name.strip()
+    name, value = name.strip(), value.strip()
+    if len(value) > MAX_VALUE:
+        return None
     if name.lower() == "content":
-        return f"content: {value.strip()}" if _MARK.match(value.strip()) else None
+        return f"content: {value}" if _MARK.match(value) else None
     important = _IMPORTANT.search(value)
     bare = _IMPORTANT.sub("", value).strip()
     if not bare or not value_is_inert(bare):
@@ -185,7 +188,7 @@ _PSEUDOS = words(
 )
 
 
-def _selector(text: str, scope: str, id_prefix: str) -> str | None:
+def _selector(text: str, scope: str, prefixed: Callable[[str], str], prefix: str) -> str | None:
     """One selector, holding inside `.scope` only."""
     text = text.strip()
     if not text or len(text) > 1_000 or _SELECTOR.fullmatch(text) is None:
@@ -194,7 +197,8 @@ def _selector(text: str, scope: str, id_prefix: str) -> str | None:
         return None
     if any(name.lower() not in _PSEUDOS for name in _PSEUDO.findall(text)):
         return None
-    text = _SELECTOR_ID.sub(lambda found: f"#{id_prefix}{found.group(1)}", text)
+    text = _SELECTOR_ID.sub(lambda found: f"#{prefix}{found.group(1)}", text)
+    text = _SELECTOR_CLASS.sub(lambda found: f".{prefixed(found.group(1))}", text)
     root = _PAGE_ROOT.match(text)
     if root is None:
         return None if text[0] in ">+~" else f".{scope} {text}"
@@ -222,17 +226,28 @@ def _split_selectors(text: str) -> list[str]:
 class ScopedSheet:
     """A style sheet rewritten for one output, and the class names that it speaks of."""
 
-    def __init__(self, scope: str, id_prefix: str) -> None:
+    def __init__(self, scope: str, prefix: str, kept_classes: frozenset[str]) -> None:
+        """`prefix` goes before ids, and before classes other than `kept_classes`."""
         self._scope = scope
-        self._id_prefix = id_prefix
+        self._prefix = prefix
+        self._kept = kept_classes
         self.classes: set[str] = set()
-        self.text = ""
+        self._rewritten: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """What is left of the sheets."""
+        return "".join(self._rewritten)
+
+    def class_name(self, name: str) -> str:
+        """What a class is called on the page."""
+        return name if name in self._kept else self._prefix + name
 
     def add(self, sheet: str) -> None:
         """Add what is allowed of `sheet`; malformed rest is left out."""
         if len(sheet) <= MAX_SHEET:
             sheet = re.sub(r"<!--|-->", " ", _COMMENT.sub(" ", sheet))
-            self.text += self._rules(sheet, nested=False)
+            self._rewritten.append(self._rules(sheet, nested=False))
 
     def _rules(self, sheet: str, nested: bool) -> str:
         out: list[str] = []
@@ -261,7 +276,7 @@ class ScopedSheet:
             selectors = [
                 done
                 for part in _split_selectors(head)
-                if (done := _selector(part, self._scope, self._id_prefix)) is not None
+                if (done := _selector(part, self._scope, self.class_name, self._prefix)) is not None
             ]
             if kept and selectors:
                 self.classes.update(_SELECTOR_CLASS.findall(head))

@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Mapping
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}\s*\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*+={0,2}\Z")
 
 SIGNATURES: Mapping[str, tuple[bytes, ...]] = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -27,7 +27,7 @@ def refusal(mime: str, data: object) -> str | None:
     """Why `data` is not displayed as a picture of type `mime`; None when it is one."""
     if not isinstance(data, str):
         return f"its data is of type {type(data).__name__}, not base64 text"
-    if _BASE64.match(data) is None:
+    if _BASE64.match(data.rstrip()) is None:
         return "its data is not base64"
     start = "".join(data[:64].split())
     try:

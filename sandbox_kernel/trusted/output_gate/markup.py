@@ -11,8 +11,8 @@ Rules in prose:
    what was checked.
 2. `<style>` and inline `<svg>` are cut out first and go through their own filters: the sheet
    comes back scoped to this output, the drawing as an `<img>`.
-3. ids get a prefix, and a class stays only if the output's own sheet speaks of it or it is
-   listed: neither can pick up a style or a script of the page.
+3. ids get a prefix. A class stays if it is listed, and gets the prefix if the output's own sheet
+   speaks of it: neither can pick up a style or a script of the page.
 4. Macros that MathJax would act on are disarmed in the text.
 5. What was removed and could have been active is reported, so that a note can say so.
 """
@@ -50,11 +50,6 @@ REMOVED_WITH_CONTENT = words(
 KEPT_CLASSES = words(
     "dataframe tex2jax_ignore mathjax_ignore tex2jax_process row_heading col_heading "
     "blank index_name data level0 level1 level2"
-)
-_RESERVED_CLASS = re.compile(
-    r"(?:jp|lm|p|cm|CodeMirror|jupyter|widget|fa|bp\d|mjx|MathJax|MJX|nb|nbgrader|sandbox)(?:-|$)|"
-    r"(?:jupyter|MathJax|mjx|cm)",
-    re.IGNORECASE,
 )
 
 _NUMBER = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?(?:%|px)?\Z")
@@ -132,7 +127,8 @@ ATTRIBUTES: Mapping[str, Callable[[str], str | None]] = {
 """Attribute → its value as it may stand, or None. `class`, `style`, `href`, `src` and `type`
 depend on the output and are decided in `_Cleaning`."""
 
-_STYLE = re.compile(r"<style\b[^>]{0,2000}>(.*?)</style\s*>", re.IGNORECASE | re.DOTALL)
+_STYLE = re.compile(r"<style\b[^>]{0,2000}>", re.IGNORECASE)
+_STYLE_END = re.compile(r"</style\s*>", re.IGNORECASE)
 _SVG_EDGE = re.compile(r"<(/?)svg\b", re.IGNORECASE)
 
 _ACTIVE: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
@@ -160,14 +156,21 @@ class _Cleaning:
     """State of one call, read by the attribute filter."""
 
     def __init__(self) -> None:
-        self.classes: frozenset[str] | set[str] = KEPT_CLASSES
+        self.sheet: css.ScopedSheet | None = None
         self.styled = False
         self.withheld: list[Withheld] = []
 
     def attribute(self, element: str, name: str, value: str) -> str | None:
         if name == "class":
-            kept = [each for each in value.split() if each in self.classes]
-            return " ".join(kept) or None
+            spoken_of = self.sheet.classes if self.sheet is not None else ()
+            return (
+                " ".join(
+                    each if each in KEPT_CLASSES else ID_PREFIX + each
+                    for each in value.split()
+                    if each in KEPT_CLASSES or each in spoken_of
+                )
+                or None
+            )
         if name == "style":
             kept_style = css.declarations(value)
             self.styled = self.styled or bool(kept_style)
@@ -243,17 +246,14 @@ class HtmlSanitiser:
         if "<style" in html.lower():
             # The name depends on the content alone: the same output is the same text again.
             scope = "out-" + hashlib.blake2b(html.encode(), digest_size=6).hexdigest()
-            html, sheet = _take_styles(html, scope)
-            now.classes = KEPT_CLASSES | {
-                each for each in sheet.classes if not _RESERVED_CLASS.match(each)
-            }
-        else:
-            sheet = None
+            html, now.sheet = _take_styles(html, scope)
+        sheet = now.sheet
         html = _draw_svgs(html, now)
         body = latex.disarm(self._nh3.clean(html))
         if sheet is not None and sheet.text:
             style = sheet.text.replace("<", "")
-            body = f'<div class="{scope}" style="contain: paint"><style>{style}</style>{body}</div>'
+            body = f'<div class="{scope}"><style>{style}</style>{body}</div>'
+            body = f'<div style="contain: paint">{body}</div>'
         elif now.styled:
             body = f'<div style="contain: paint">{body}</div>'
         return Cleaned(body, tuple(now.withheld))
@@ -265,13 +265,18 @@ def active_parts(html: str) -> list[tuple[str, str]]:
 
 
 def _take_styles(html: str, scope: str) -> tuple[str, css.ScopedSheet]:
-    sheet = css.ScopedSheet(scope, ID_PREFIX)
-
-    def take(found: re.Match[str]) -> str:
-        sheet.add(found.group(1))
-        return ""
-
-    return _STYLE.sub(take, html), sheet
+    sheet = css.ScopedSheet(scope, ID_PREFIX, KEPT_CLASSES)
+    out: list[str] = []
+    at = 0
+    while (start := _STYLE.search(html, at)) is not None:
+        end = _STYLE_END.search(html, start.end())
+        if end is None:
+            break
+        sheet.add(html[start.end() : end.start()])
+        out.append(html[at : start.start()])
+        at = end.end()
+    out.append(html[at:])
+    return "".join(out), sheet
 
 
 def _draw_svgs(html: str, now: _Cleaning) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+from . import latex
 from .rules import DisplayRules
 from .text import one_line
 
@@ -57,7 +58,8 @@ def as_html(items: list[Withheld], rules: DisplayRules) -> str:
     for item in dict.fromkeys(items):
         by_rule.setdefault((item.key, item.value), []).append(item)
     lines = "".join(
-        f"<div>{html.escape(_sentence(some, rules))}</div>" for some in by_rule.values()
+        f"<div>{html.escape(latex.disarm(_sentence(some, rules)))}</div>"
+        for some in by_rule.values()
     )
     return f'<div style="{STYLE}" role="note">{lines}</div>' if lines else ""
 

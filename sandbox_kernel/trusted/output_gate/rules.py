@@ -83,6 +83,10 @@ class Outgoing:
     buffers: list[bytes] = field(default_factory=list)
 
 
+Setting = Literal["size", "flag", "shade", "text"]
+"""A value of output metadata: a number or length, true or false, `light` or `dark`, any text."""
+
+
 class Handling(Enum):
     """How the data of one MIME type is made harmless."""
 
@@ -176,14 +180,23 @@ IOPUB_RULES: Mapping[str, str] = {
 `shutdown_reply` and `sandbox_event` are written by the supervisor alone."""
 
 
-METADATA_RULES: Mapping[str, frozenset[str]] = {
-    "image/png": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "image/jpeg": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "image/gif": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "image/webp": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "image/bmp": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "image/svg+xml": frozenset({"width", "height", "unconfined", "needs_background", "alt"}),
-    "application/json": frozenset({"expanded", "root"}),
+_PICTURE: Mapping[str, Setting] = {
+    "width": "size",
+    "height": "size",
+    "unconfined": "flag",
+    "needs_background": "shade",
+    "alt": "text",
+}
+
+METADATA_RULES: Mapping[str, Mapping[str, Setting]] = {
+    "image/png": _PICTURE,
+    "image/jpeg": _PICTURE,
+    "image/gif": _PICTURE,
+    "image/webp": _PICTURE,
+    "image/bmp": _PICTURE,
+    "image/svg+xml": _PICTURE,
+    "application/json": {"expanded": "flag", "root": "text"},
 }
 """Output metadata that is handed on, per MIME type. Left out on purpose: `isolated`, tile
-sources of maps, and anything that a front end might read as a setting."""
+sources of maps, and anything that a front end might read as a setting. Exported pages write a
+`size` without quotes, so it must be a number."""

@@ -33,7 +33,7 @@ ELEMENTS = words(
     "title tspan use view"
 )
 _ATTRIBUTE = re.compile(r"(?!(?i:on))[a-z][A-Za-z-]{0,40}\d{0,2}\Z")
-_REFUSED_ATTRIBUTES = words("src ping target download base")
+_REFUSED_ATTRIBUTES = words("src srcset ping target download base")
 _LOCAL = re.compile(r"\s*#[\w.:-]{1,200}\s*\Z")
 _EMBEDDED = re.compile(r"\s*data:image/(?:png|jpeg|gif|webp|bmp);base64,[A-Za-z0-9+/=\s]*\Z")
 _WEB = re.compile(r"\s*(?:https?://|mailto:)[^\s\\<>\"']{1,2000}\s*\Z", re.IGNORECASE)

@@ -5,13 +5,17 @@ anywidget and the like the *code* is part of the state. So:
 
 1. `off`: no comm. `core`: comms of target `jupyter.widget` whose models and views are named in
    `CORE_MODELS`. `any`: every target and module. `target_module` never: it names code to load.
+   A model is shown by its own view, from its opening to its end: another one would put on the
+   page as HTML what this model has as text.
 2. State that a core view puts on the page as HTML (`HTML`, `HTMLMath`, descriptions with
    `description_allow_html`) passes the sanitiser; layouts and styles pass the CSS rules;
    pictures and films are data, never addresses; classes are ipywidgets' own.
 3. Links between models work in the browser, past this gate: they may join values, and never
    end at a model whose value is HTML (text typed or set in one would become HTML in the other).
 4. What an `Output` widget holds is output like any other; it may capture only the cell's own.
-5. Messages of a comm that was not let through are dropped, but for the one answer
+5. Buffers go where the model's class has them. A path or a key that names an object's prototype
+   would reach every object of the page.
+6. Messages of a comm that was not let through are dropped, but for the one answer
    (`update_states`) to a front end that asks for all models after a reload.
 """
 
@@ -51,11 +55,14 @@ CORE_MODELS: dict[str, frozenset[str]] = {
     | {"LinkModel", "DirectionalLinkModel"},
     _OUTPUT: frozenset({"OutputModel"}),
 }
-_CORE_VIEWS: dict[str, frozenset[str]] = {
-    _BASE: frozenset({"LayoutView", "StyleView"}),
-    _CONTROLS: frozenset(f"{name}View" for name in _NAMES | {"Progress"}),
-    _OUTPUT: frozenset({"OutputView"}),
+_OTHER_VIEWS = {
+    "BoundedFloatTextModel": "FloatTextView",
+    "BoundedIntTextModel": "IntTextView",
+    "FloatProgressModel": "ProgressView",
+    "IntProgressModel": "ProgressView",
+    "NaiveDatetimeModel": "DatetimeView",
 }
+"""The views of models that do not have one of their own name."""
 _HTML_VALUE = frozenset({"HTMLModel", "HTMLMathModel"})
 _TYPESET_VALUE = frozenset({"LabelModel"})
 _MEDIA_FORMATS = {
@@ -71,6 +78,7 @@ _COMM_ID = re.compile(r"[0-9A-Za-z_-]{1,128}\Z")
 _VERSION = re.compile(r"[\^~]?[0-9A-Za-z.*-]{1,40}\Z")
 _ICON = re.compile(r"[a-z0-9 -]{0,80}\Z")
 _REFERENCE = "IPY_MODEL_"
+_KEY = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,80}\Z")
 
 
 @dataclass
@@ -79,6 +87,7 @@ class Model:
 
     target: str
     name: str = ""
+    module: str = ""
     html_description: bool = False
 
 
@@ -113,21 +122,24 @@ class StateRules:
         self._clean_outputs = clean_outputs
         self.own_parent = ""
 
-    def check_class(self, state: dict[str, Any]) -> str:
-        """The model's name when model and view are on the allowlist; raises Refused."""
+    def check_class(self, state: dict[str, Any]) -> tuple[str, str]:
+        """The model's module and name, which are on the allowlist, as is its view; or Refused."""
         module, name = state.get("_model_module"), state.get("_model_name")
         if not isinstance(module, str) or name not in CORE_MODELS.get(module, ()):
             raise Refused(
                 Withheld(f"a widget of {module!s}", "it brings code of its own", "widgets", "any")
             )
-        self._check_view(state)
-        return str(name)
+        self._check_view(module, str(name), state)
+        return module, str(name)
 
-    def _check_view(self, state: dict[str, Any]) -> None:
+    def _check_view(self, model_module: str, model: str, state: dict[str, Any]) -> None:
+        view_module, view = _view_of(model_module, model)
         module, name = state.get("_view_module"), state.get("_view_name")
-        if name is not None and name not in _CORE_VIEWS.get(str(module), ()):
+        if name not in (None, view) or (name is not None and module not in (None, view_module)):
             raise Refused(
-                Withheld(f"a widget view of {module!s}", "it brings code", "widgets", "any")
+                Withheld(
+                    f"a widget view of {module!s}", f"not the one of {model}", "widgets", "any"
+                )
             )
         for key in ("_model_module_version", "_view_module_version"):
             version = state.get(key)
@@ -136,16 +148,16 @@ class StateRules:
 
     def clean(self, state: dict[str, Any], model: Model, *, opening: bool) -> dict[str, Any]:
         """A copy of `state` that is inert on the page; raises Refused."""
-        if opening or any(key.startswith(("_model", "_view_m", "_view_n")) for key in state):
-            merged = {**{"_model_name": model.name}, **state}
-            if opening or "_model_module" in state or "_model_name" in state:
-                self.check_class(merged)
-            elif "_view_name" in state or "_view_module" in state:
-                raise Refused(Withheld("a widget's new view", "views do not change"))
+        if any(key.startswith(("_model", "_view_m", "_view_n")) for key in state):
+            own = {"_model_module": model.module, "_model_name": model.name}
+            if self.check_class({**own, **state}) != (model.module, model.name):
+                raise Refused(Withheld("a widget's new class", "classes do not change"))
         if opening:
             # Decided once: a later switch would turn a description that was sent as text into HTML.
             model.html_description = state.get("description_allow_html") is True
-        return {key: self._value(key, value, model) for key, value in state.items()}
+        return {
+            key: self._value(key, value, model) for key, value in state.items() if _KEY.match(key)
+        }
 
     def _value(self, key: str, value: Any, model: Model) -> Any:
         name = model.name
@@ -180,9 +192,8 @@ class StateRules:
                 return self._clean_outputs(list(value) if isinstance(value, list | tuple) else [])
             if key == "msg_id":
                 return value if value in ("", self.own_parent) else ""
-        if key == "value" and name not in _TYPESET_VALUE:
-            return clean_json(value)
-        return _disarmed(clean_json(value))
+        value = _own_keys(clean_json(value))
+        return value if key == "value" and name not in _TYPESET_VALUE else _disarmed(value)
 
     def _link_end(self, value: Any) -> list[str]:
         refused = Refused(Withheld("a link between widgets", "it would end in HTML"))
@@ -195,6 +206,22 @@ class StateRules:
         if model is None or model.name in _UNLINKABLE or model.name.endswith("StyleModel"):
             raise refused
         return [reference, attribute]
+
+
+def _view_of(module: str, model: str) -> tuple[str, str]:
+    """Module and name of the view in which ipywidgets shows a core model."""
+    if model.endswith("StyleModel"):
+        return _BASE, "StyleView"
+    return module, _OTHER_VIEWS.get(model) or model.removesuffix("Model") + "View"
+
+
+def _own_keys(value: Any) -> Any:
+    """JSON without keys that name an object's prototype."""
+    if isinstance(value, list):
+        return [_own_keys(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _own_keys(each) for key, each in value.items() if key != "__proto__"}
+    return value
 
 
 def _icon(value: Any) -> str:
@@ -228,10 +255,13 @@ def _disarmed(value: Any) -> Any:
     return value
 
 
-def check_buffers(paths: Any, buffers: list[bytes], owners: Callable[[list[Any]], str]) -> None:
-    """Raise Refused unless there is one path for each buffer and its model takes buffers.
+def check_buffers(
+    paths: Any, buffers: list[bytes], owners: Callable[[list[Any]], str], *, of_many: bool = False
+) -> None:
+    """Raise Refused unless there is one path for each buffer and its model takes buffers there.
 
-    `owners` tells the model name that a path belongs to; empty for one that takes any.
+    `owners` tells the model name that a path belongs to; empty for one that takes any. `of_many`:
+    the paths begin with the comm and `state`, as in `update_states`.
     """
     bad = Refused(Withheld("a widget message", "its buffers do not match"))
     if paths is None:
@@ -244,5 +274,17 @@ def check_buffers(paths: Any, buffers: list[bytes], owners: Callable[[list[Any]]
         if not all(isinstance(step, str | int) for step in path):
             raise bad
         name = owners(list(path))
-        if name and name not in _BUFFERED:
+        if of_many and path[1:2] != ["state"]:
             raise bad
+        within = list(path[2:] if of_many else path)
+        if name and (name not in _BUFFERED or not _takes_buffer(within)):
+            raise bad
+        if any(step in ("__proto__", "constructor", "prototype") for step in path):
+            raise bad
+
+
+def _takes_buffer(path: list[Any]) -> bool:
+    """Whether a path is `value`, or the content of one of the files that were uploaded."""
+    if path == ["value"]:
+        return True
+    return len(path) == 3 and path[::2] == ["value", "content"] and type(path[1]) is int

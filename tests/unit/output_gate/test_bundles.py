@@ -191,6 +191,33 @@ def test_metadata_is_an_allowlist() -> None:
     assert out.metadata == {}
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("width", 40, True),
+        ("width", 0.5, True),
+        ("height", "50%", True),
+        ("height", "12px", True),
+        # An exported page writes it without quotes, where this is one more attribute.
+        ("width", "1 onload=alert(1)", False),
+        ("height", "1\tonload=alert(1)", False),
+        ("width", True, False),
+        ("width", float("nan"), False),
+        ("width", [1], False),
+        ("unconfined", True, True),
+        ("unconfined", "yes", False),
+        ("needs_background", "dark", True),
+        ("needs_background", "dark jp-Dialog", False),
+        ("alt", 'a "curve"', True),
+        ("alt", "x" * 2_000, False),
+    ],
+)
+def test_metadata_of_a_picture_is_of_its_kind(key: str, value: Any, kept: bool) -> None:
+    content = {"data": {"image/png": PNG}, "metadata": {"image/png": {key: value}}}
+    [out] = gate().iopub("display_data", content, {}, [])
+    assert out.content["metadata"] == ({"image/png": {key: value}} if kept else {})
+
+
 def test_only_displays_of_this_kernel_are_updated() -> None:
     made = gate()
     update = {"data": {"text/plain": "x"}, "metadata": {}, "transient": {"display_id": "mine"}}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox_kernel.trusted.output_gate import css, svg
+from sandbox_kernel.trusted.output_gate import DisplayRules, OutputGate, css, svg
 from sandbox_kernel.trusted.output_gate.markdown import Document
 from sandbox_kernel.trusted.output_gate.markup import ELEMENTS, HtmlSanitiser
 
@@ -33,7 +33,7 @@ def clean(text: str) -> str:
         ('<audio controls src="data:audio/wav;base64,AA=="></audio>', "data:audio/wav"),
         ("<details open><summary>x</summary>y</details>", "<details open"),
         ('<p style="color: red; padding: 3px">x</p>', "color: red; padding: 3px"),
-        ('<style>.a{color:red}</style><p class="a">x</p>', 'class="a"'),
+        ('<style>.a{color:red}</style><p class="a">x</p>', 'class="out-a"'),
         ("<progress value=3 max=9></progress>", 'max="9"'),
         ("$a < b$ and \\(c\\)", "$a &lt; b$ and \\(c\\)"),
         ("<svg viewBox='0 0 9 9'><circle r='3'/></svg>", '<img src="data:image/svg+xml;base64,'),
@@ -107,10 +107,11 @@ def test_declarations(text: str, left: str) -> None:
     ("sheet", "left"),
     [
         ("b { color: red }", ".s b { color: red }"),
-        ("#T_x td, .c { color: red }", ".s #o-T_x td, .s .c { color: red }"),
+        ("#T_x td, .c { color: red }", ".s #o-T_x td, .s .o-c { color: red }"),
         ("body { color: red }", ".s { color: red }"),
         (":root > p { color: red }", ".s > p { color: red }"),
         ("html body p { color: red }", ".s p { color: red }"),
+        (".dataframe.x td { color: red }", ".s .dataframe.o-x td { color: red }"),
         (":root ~ p { color: red }", ""),
         ("body + div { color: red }", ""),
         (":not(body) { color: red }", ".s :not(body) { color: red }"),
@@ -131,7 +132,7 @@ def test_declarations(text: str, left: str) -> None:
     ],
 )
 def test_sheets_hold_only_inside_their_output(sheet: str, left: str) -> None:
-    scoped = css.ScopedSheet("s", "o-")
+    scoped = css.ScopedSheet("s", "o-", frozenset({"dataframe"}))
     scoped.add(sheet)
     assert scoped.text.strip() == left
 
@@ -251,7 +252,7 @@ def test_no_markdown_leaves_anything_active_in_either_form(text: str) -> None:
 @settings(database=None, deadline=None)  # a reader of the checkout may not write to it
 @given(TEXTS)
 def test_no_sheet_leaves_an_address_or_an_unscoped_rule(text: str) -> None:
-    scoped = css.ScopedSheet("s", "o-")
+    scoped = css.ScopedSheet("s", "o-", frozenset({"dataframe"}))
     scoped.add(text)
     assert re.search(r"url|import|fixed|<", scoped.text) is None
     for line in scoped.text.splitlines():
@@ -275,3 +276,26 @@ def test_no_svg_leaves_anything_active(text: str) -> None:
             assert not attribute.rpartition("}")[2].lower().startswith("on")
             assert "javascript:" not in value
             assert "url(x" not in value
+
+
+@pytest.mark.parametrize("rule", [":root", "html", "body", "html:hover", ":root:not(p)"])
+def test_no_rule_reaches_the_element_that_clips(rule: str) -> None:
+    html = clean(f"<style>{rule} {{ display: contents }}</style>x")
+    clipping, _, inner = html.partition("><")
+    assert clipping == '<div style="contain: paint"'
+    assert re.match(r'div class="(out-[0-9a-f]+)"><style>\.\1', inner)
+
+
+def test_a_note_quotes_no_formula() -> None:
+    gate = OutputGate(DisplayRules())
+    html = r'<img src="$\href{http://a}{x}$">'
+    [out] = gate.iopub("display_data", {"data": {"text/html": html}, "metadata": {}}, {}, [])
+    shown = out.content["data"]["text/html"]
+    assert "picture at" in shown
+    assert r"\href" not in shown
+
+
+def test_an_svg_that_is_read_as_html_fetches_nothing() -> None:
+    head = '<svg xmlns="http://www.w3.org/2000/svg">'
+    inside = '<desc><image srcset="http://127.0.0.1/x 1x"/></desc>'
+    assert "127.0.0.1" not in svg.clean(f"{head}{inside}</svg>")

@@ -83,6 +83,76 @@ def test_no_comm_passes_when_widgets_are_off() -> None:
     assert off.gate.reply("comm_info_reply", {})["comms"] == {}
 
 
+@pytest.mark.parametrize(
+    ("model", "view", "opens"),
+    [
+        ("TextModel", "TextView", True),
+        ("IntProgressModel", "ProgressView", True),
+        ("BoundedIntTextModel", "IntTextView", True),
+        ("HTMLModel", "HTMLView", True),
+        ("TextModel", "HTMLView", False),
+        ("TextModel", "HTMLMathView", False),
+        ("LabelModel", "HTMLView", False),
+        ("SliderStyleModel", "HTMLView", False),
+        ("IntSliderModel", "OutputView", False),
+    ],
+)
+def test_a_model_is_shown_by_its_own_view(model: str, view: str, opens: bool) -> None:
+    _, state = Widgets().open(model, _view_name=view, value=BAD)
+    assert (state is not None) is opens
+
+
+def test_every_class_of_ipywidgets_opens_with_its_view() -> None:
+    import ipywidgets
+
+    opened = 0
+    for each in vars(ipywidgets).values():
+        traits = each.class_traits() if isinstance(each, type(ipywidgets.Widget)) else {}
+        if "_view_name" not in traits or traits["_model_name"].default_value.startswith("DOM"):
+            continue
+        keys = ("_model_module", "_model_name", "_view_module", "_view_name")
+        module, name, *view = [traits[key].default_value for key in keys]
+        if view[1] is None or name == "StyleModel":
+            continue
+        _, state = Widgets().open(name, module, _view_module=view[0], _view_name=view[1])
+        assert state is not None, name
+        opened += 1
+    assert opened > 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_view_name": "HTMLView"},
+        {"_view_module": "anywidget", "_view_name": "TextView"},
+        {"_model_name": "HTMLModel"},
+        {"_model_name": "TextModel", "_view_name": "HTMLView"},
+        {"_model_module": CONTROLS, "_model_name": "HTMLModel", "_view_name": "HTMLView"},
+        {"_model_module": "anywidget", "_model_name": "AnyModel"},
+    ],
+)
+def test_class_and_view_of_a_model_do_not_change(change: dict[str, Any]) -> None:
+    widgets = Widgets()
+    comm, _ = widgets.open("TextModel", _view_name="TextView", value="text")
+    assert widgets.update(comm, **change, value=BAD) is None
+    # A page that is loaded anew asks for all states: those are of the class that was opened.
+    state = {"_model_module": CONTROLS, "_model_name": "TextModel", **change, "value": BAD}
+    data = {"method": "update_states", "states": {comm: {"state": state}}, "buffer_paths": []}
+    [sent] = widgets.gate.iopub("comm_msg", {"comm_id": "asked", "data": data}, {}, [])
+    assert sent.msg_type == "display_data"
+    assert widgets.update(comm, _model_name="TextModel", value="more") is not None
+
+
+@pytest.mark.parametrize("key", ["__proto__", "__class__", "a-b", "", "1x"])
+def test_keys_that_name_no_trait_are_left_out(key: str) -> None:
+    _, state = Widgets().open("HTMLModel", **{key: {"value": BAD}})
+    assert state is not None
+    assert key not in state
+    _, state = Widgets().open("TextModel", value={"__proto__": {"trusted": True}, "a": 1})
+    assert state is not None
+    assert state["value"] == {"a": 1}
+
+
 @pytest.mark.parametrize("name", ["HTMLModel", "HTMLMathModel"])
 def test_html_values_are_cleaned_at_opening_and_at_each_update(name: str) -> None:
     widgets = Widgets()
@@ -189,6 +259,48 @@ def test_buffers_match_their_paths_and_belong_to_media() -> None:
     assert widgets.open("ImageModel", buffers=[b"x"], paths=["value"])[1] is None
     assert widgets.open("ImageModel", buffers=[b"x"], paths=[[{}]])[1] is None
     assert widgets.open("HTMLModel", buffers=[b"x"], paths=[["value"]])[1] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "opens"),
+    [
+        (["value"], True),
+        (["__proto__", "trusted"], False),
+        (["constructor", "prototype", "trusted"], False),
+        (["format"], False),
+        (["value", "state", "value"], False),
+    ],
+)
+def test_buffers_go_where_the_class_has_them(path: list[str], opens: bool) -> None:
+    _, state = Widgets().open("ImageModel", buffers=[b"x"], paths=[path], format="png")
+    assert (state is not None) is opens
+
+
+def test_a_buffer_of_a_reloaded_page_reaches_one_models_state() -> None:
+    widgets = Widgets()
+    comm, _ = widgets.open("ImageModel", buffers=[b"x"], paths=[["value"]], format="png")
+    state = {"_model_module": CONTROLS, "_model_name": "ImageModel", "format": "png"}
+    for path, shown in (
+        ([comm, "state", "value"], "comm_msg"),
+        ([comm, "value"], "display_data"),
+        ([comm, "state", "__proto__", "x"], "display_data"),
+        (["__proto__", "state", "value"], "display_data"),
+    ):
+        data = {
+            "method": "update_states",
+            "states": {comm: {"state": state}},
+            "buffer_paths": [path],
+        }
+        [sent] = widgets.gate.iopub("comm_msg", {"comm_id": "asked", "data": data}, {}, [b"x"])
+        assert sent.msg_type == shown, path
+
+
+def test_the_id_of_a_closed_comm_is_not_used_again() -> None:
+    widgets = Widgets()
+    comm, _ = widgets.open("TextModel")
+    widgets.gate.iopub("comm_close", {"comm_id": comm}, {}, [])
+    widgets._number -= 1
+    assert widgets.open("HTMLModel") == (comm, None)
 
 
 def test_the_answer_to_a_reloaded_page_passes_the_same_rules() -> None:
