@@ -89,6 +89,18 @@ def _warm_dateutil(module: Any) -> None:
 
 LEFT_OPEN: dict[tuple[str, str], str] = {
     ("weakref", "finalize"): "registry and flags of pending finalizers",
+    ("_frozen_importlib_external", "PathFinder"): "importlib_metadata finds packages in its place",
+    ("dask.callbacks", "Callback"): "the callbacks that are active",
+    **{
+        (f"fsspec.{module}", name): "the instances that there are already"
+        for module, name in (
+            ("spec", "AbstractFileSystem"),
+            ("asyn", "AsyncFileSystem"),
+            ("implementations.local", "LocalFileSystem"),
+            ("implementations.memory", "MemoryFileSystem"),
+            ("implementations.http", "HTTPFileSystem"),
+        )
+    },
     ("threadpoolctl", "OpenBLASController._SHARED_STATE"): "which thread limits the others",
     ("unittest.mock", "Mock"): "a class of its own for each mock, which gets its methods",
     ("unittest.mock", "MagicMock"): "a class of its own for each mock, which gets its methods",
@@ -159,6 +171,7 @@ LAZY_CLASSES: list[LazyClass] = [
             "poly_collection_2d_to_3d",
         )
     ),
+    LazyClass("dask._expr", "SingletonExpr", "__new__", _own_class, "the expressions by name"),
     LazyClass("tqdm.std", "tqdm", "__new__", _family, "the monitor thread"),
     LazyClass("tqdm.std", "tqdm", "set_lock", _family, "the lock"),
     LazyClass("tqdm.std", "tqdm", "pandas", _frames, "progress_apply and its like"),

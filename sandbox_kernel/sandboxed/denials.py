@@ -280,7 +280,9 @@ class Denials:
         def wrapper(host: Any, *args: Any, **kwargs: Any) -> Any:
             name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
             try:
-                return self._remember(name, call(host, *args, **kwargs))
+                found = call(host, *args, **kwargs)
+                # No host is no name: it means every address, or the loopback.
+                return self._remember(name, found) if host else found
             except OSError as error:
                 if not host:
                     raise

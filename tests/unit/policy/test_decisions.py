@@ -200,6 +200,14 @@ def test_uses_are_apart() -> None:
     assert isinstance(connect(found, "127.0.0.1", 18080), Denied)
 
 
+def test_any_free_port_is_listened_on_only_where_every_port_may_be() -> None:
+    any_port = SocketRequest("listen", "127.0.0.1", 0)
+
+    assert isinstance(decide(any_port, sockets('listen = "127.0.0.1:*"')), Approved)
+    for line in ('listen = "127.0.0.1:1-65534"', 'listen = "127.0.0.2:*"', 'udp = "127.0.0.1:*"'):
+        assert isinstance(decide(any_port, sockets(line)), Denied)
+
+
 def test_a_name_is_looked_up_only_where_some_port_of_it_is_granted() -> None:
     found = sockets('connect = "*.example.org:443"')
 

@@ -156,8 +156,10 @@ def _listen(
         )
         if refused is not None:
             return refused
+        # Port 0 is whichever the host has free: a line must cover them all.
+        lowest, highest = (1, 65535) if request.port == 0 else (request.port, request.port)
         for right in rights.of("sockets"):
-            entry = _entry(right, "listen", request.port)
+            entry = _entry(right, "listen", lowest) and _entry(right, "listen", highest)
             if entry and (entry.host == hosts.ANY_HOST or entry.host.covers_address(host)):
                 return approve(request, right)
     pattern = hosts.parse_host_pattern(str(host))
