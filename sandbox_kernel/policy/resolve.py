@@ -48,7 +48,9 @@ class Grant:
 
     `started` is when durations in it begin and `ends` when the whole yes does, in seconds since
     the epoch.  `narrowed` are requests that each leave less of it: kinds that one does not
-    mention stay as they are.
+    mention stay as they are.  `leads`, where a person was shown them, are the real paths to which
+    the files of the table led at the yes, one each: a file that leads elsewhere by now is not what
+    they said yes to.
     """
 
     id: str
@@ -58,13 +60,31 @@ class Grant:
     started: float = 0.0
     narrowed: tuple[model.RequestTable, ...] = ()
     ends: float | None = None
+    leads: tuple[str, ...] | None = None
 
     def entries(self, places: Places) -> list[Entry]:
         """What the yes covers, before any policy bounds it."""
-        found = [entry for entry, _, _ in make.entries(self.table, places, self.started)]
+        found: list[Entry] = [
+            entry
+            for entry, _, index in make.entries(self.table, places, self.started)
+            if not self._strays(entry, index)
+        ]
         for table in self.narrowed:
             found = narrowed(found, table, places, self.started)
         return found
+
+    def strayed(self, places: Places) -> list[str]:
+        """The files, as written, that lead elsewhere than at the yes."""
+        return [
+            entry.place.written
+            for entry, _, index in make.entries(self.table, places, self.started)
+            if isinstance(entry, files.FileEntry) and self._strays(entry, index)
+        ]
+
+    def _strays(self, entry: Entry, index: int) -> bool:
+        if self.leads is None or not isinstance(entry, files.FileEntry):
+            return False
+        return index >= len(self.leads) or entry.place.real != self.leads[index]
 
 
 def resolve(

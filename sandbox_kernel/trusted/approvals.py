@@ -1,16 +1,14 @@
 """The approval store: what a person allowed "always for this notebook".
 
 One JSON file of the person's, outside every grant, readable and writable by them alone (0600 in
-a folder of 0700).  An approval is for one notebook (by its real path) and one exact request, ends
-by itself, and can be listed and revoked.  Writes are atomic (a new file, synced and renamed) and
-kernels take turns through a lock file.
+a folder of 0700).  An approval is for one notebook (by its path) and one exact request, whose files
+lead where they led when the person said yes; it ends by itself, and can be listed and revoked.
+Writes are atomic (a new file, synced and renamed) and kernels take turns through a lock file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import fcntl
 import os
 import secrets
 import stat
@@ -23,9 +21,12 @@ from ..policy import model
 from ..policy.problems import Origin
 from ..policy.request import parse_request, plain_request
 from ..policy.resolve import Grant
+from .turns import turn
 
 MOST_BYTES = 4_000_000
-"""A longer store is refused unread."""
+"""A longer store is refused unread, and none is written."""
+MOST_APPROVALS = 2_000
+"""Of more, the oldest are forgotten."""
 
 
 class StoreError(Exception):
@@ -33,7 +34,10 @@ class StoreError(Exception):
 
 
 class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One remembered yes; times are in seconds since the epoch."""
+    """One remembered yes; times are in seconds since the epoch.
+
+    `leads` are the real paths of the request's files when it was said.
+    """
 
     id: str
     notebook: str
@@ -41,6 +45,7 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     granted: float
     expires: float
     policy: str = ""
+    leads: tuple[str, ...] = ()
 
 
 class _Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,10 +83,16 @@ class ApprovalStore:
         for approval in self.holding(now=now, notebook=notebook):
             request = parse_request(approval.request, Origin("approval"))
             if request.table is not None:
-                grant_id = f"approval:{approval.id}"
-                start = approval.granted
-                grant = Grant(grant_id, request.table, "approval", "notebook", start)
-                found.append(dataclasses.replace(grant, ends=approval.expires))
+                grant = Grant(
+                    f"approval:{approval.id}",
+                    request.table,
+                    "approval",
+                    "notebook",
+                    approval.granted,
+                    ends=approval.expires,
+                    leads=approval.leads,
+                )
+                found.append(grant)
         return tuple(found)
 
     def add(
@@ -92,23 +103,31 @@ class ApprovalStore:
         now: float,
         lifetime: float,
         policy: str = "",
+        leads: Sequence[str] = (),
     ) -> Approval:
-        """Remember a yes for `lifetime` seconds; one for the same request is renewed."""
+        """Remember a yes for `lifetime` seconds; one for the same request is renewed.
+
+        `leads` are the real paths of the request's files, one each. Raises StoreError.
+        """
         plain = plain_request(request)
-        approval = Approval(secrets.token_hex(8), notebook, plain, now, now + lifetime, policy)
+        identity, end = secrets.token_hex(8), now + lifetime
+        approval = Approval(identity, notebook, plain, now, end, policy, tuple(leads))
         with self._locked():
             kept = [
                 other
                 for other in self._read()
                 if other.expires > now and (other.notebook, other.request) != (notebook, plain)
             ]
-            self._write([*kept, approval])
+            self._write([*kept, approval][-MOST_APPROVALS:])
         return approval
 
     def revoke(
         self, *, now: float, ids: Sequence[str] = (), notebook: str | None = None
     ) -> list[Approval]:
-        """Forget approvals by id, or all of a notebook; gives those that are gone."""
+        """Forget approvals by id, or all of a notebook; gives those that are gone.
+
+        Raises StoreError.
+        """
         with self._locked():
             before = self._read()
             gone = [
@@ -125,21 +144,17 @@ class ApprovalStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._lock_path, flags, 0o600)
+            with turn(self._lock_path):
+                yield
         except OSError as error:
-            raise StoreError(f"{self._lock_path}: {error.strerror}") from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+            raise StoreError(f"{error.filename or self._path}: {error.strerror}") from error
 
     def _read(self) -> list[Approval]:
+        # Without O_NONBLOCK a pipe in place of the store would hold the kernel for ever.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._path, flags)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -164,6 +179,8 @@ class ApprovalStore:
 
     def _write(self, approvals: Sequence[Approval]) -> None:
         content = msgspec.json.format(msgspec.json.encode(_Content(1, list(approvals))))
+        if len(content) >= MOST_BYTES:
+            raise StoreError(f"{self._path}: full; forget some with sandbox-kernel revoke")
         temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(temporary, flags, 0o600)

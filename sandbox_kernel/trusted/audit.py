@@ -2,23 +2,22 @@
 
 What a record says: when, which kernel and notebook, what happened (`event`), to what (`kind`,
 `action`, `resource`), by which rule, who decided and how long it holds.  It stays on this
-machine: it names a person's paths.
+machine: it names a person's paths.  Of texts that a cell chose the first characters are kept: a
+few long ones must not push everything else out of the files.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import fcntl
 import os
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from .capabilities.verdict import Denied
+from .turns import PATIENCE, turn
 
 Event = Literal[
     "started",
@@ -38,6 +37,8 @@ MOST_BYTES = 5_000_000
 """A log file is rotated when a record would make it longer (bytes)."""
 KEPT = 5
 """Rotated files that are kept beside the log."""
+MOST_CHARACTERS = 2_000
+"""Characters of one text of a record; of a longer one the start is kept."""
 RECENT = 1_000
 """Records of this kernel that stay in memory for the control command `audit`."""
 
@@ -83,6 +84,8 @@ class AuditLog:
         self._most_bytes = most_bytes
         self._kept = kept
         self._recent: deque[Record] = deque(maxlen=RECENT)
+        #: Seconds to wait for the others' turns; none after waiting in vain, until it went well.
+        self._patience = PATIENCE
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -158,11 +161,13 @@ class AuditLog:
         return self._path.with_name(self._path.name + ".lock")
 
     def _append(self, line: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._locked():
+        patience, self._patience = self._patience, 0.0
+        with turn(self._lock_path, patience):
+            self._patience = PATIENCE
             self._rotate(len(line))
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(self._path, flags, 0o600)
+            # Without O_NONBLOCK a pipe in place of the log would hold the kernel for ever.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            descriptor = os.open(self._path, flags | os.O_CLOEXEC, 0o600)
             try:
                 written = os.write(descriptor, line)
             finally:
@@ -183,17 +188,9 @@ class AuditLog:
                 older.replace(f"{self._path}.{number}")
         self._path.replace(f"{self._path}.1")
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._lock_path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
 
 def _text(value: str) -> str:
     """Text that JSON in UTF-8 can carry; bytes that are none are shown as escapes."""
+    if len(value) > MOST_CHARACTERS:
+        value = value[:MOST_CHARACTERS] + "…"
     return value.encode("utf-8", "backslashreplace").decode("utf-8")

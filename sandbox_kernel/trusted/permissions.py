@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,23 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
-from ..policy.explain import explain, grants
 from ..policy.kinds.names import ModuleEntry
 from ..policy.request import plain_request
+from ..policy.rights import written
 from ..shared.errors import Denied as Refused
-from ..shared.errors import PeerViolation
-from ..shared.messages import Answer, Question, Settings
-from .access import Access, Verdict, access, accesses, decide
+from ..shared.messages import Settings
+from .access import accesses, decide
 from .approvals import ApprovalStore, StoreError
-from .asking import Asker, question_for
+from .asking import Asker
 from .audit import AuditError, AuditLog, Event
 from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
 from .capabilities.wording import visible
+from .cell_questions import CellQuestions
 from .notebook_wishes import notebook_metadata, saved_at
 from .once_writable import OnceWritable
 from .output_gate import DisplayRules
-from .questions import SCOPE_OF
 from .session_rights import SessionRights
 
 if TYPE_CHECKING:
@@ -42,12 +40,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-#: Refusals of one cell that are told and written down; that there were more is one more.
-_MOST_REFUSALS = 1000
-#: Questions of a cell that may wait for their answers.
-_MOST_QUESTIONS = 1000
-#: Characters of what one question may ask for: it is decided in one go.
-_MOST_REQUESTED = 16_384
+#: Seconds after the end of a right until it is looked whether it has ended.
+_LATE = 0.02
 #: Characters of one problem.
 _MOST_CHARACTERS = 2000
 #: Problems that are kept for `status`; the oldest go.
@@ -73,7 +67,7 @@ class Permissions:
         """
         self._supervisor = supervisor
         self.session = session
-        self._clock = clock
+        self.clock = clock
         folder = Path(data_directory)
         notebook = session.places.notebook or ""
         self._metadata_given = metadata_given
@@ -82,12 +76,11 @@ class Permissions:
         self.audit = AuditLog(folder / "audit.jsonl", notebook=notebook)
         self.problems: list[str] = [str(p) for p in session.rights.problems]
         self._untold = list(self.problems)
-        self.asker = Asker(self._send_prompt, supervisor.event)
+        self.asker = Asker(supervisor.stdin.ask, supervisor.event)
         self.cell_rights: Rights | None = None
         self._followed: Rights | None = None
-        self._refused_in_cell: set[tuple[str, str, str]] = set()
-        self._open_questions = 0
-        self._turn = asyncio.Lock()
+        self._expiry: asyncio.TimerHandle | None = None
+        self.questions = CellQuestions(supervisor, self)
         self._once_writable = self._read_once_writable(folder)
         self._take_remembered()
         self._take_tickets()
@@ -113,8 +106,10 @@ class Permissions:
         if notebook is None:
             return
         try:
-            for grant in self.store.grants(notebook, now=self._clock()):
+            for grant in self.store.grants(notebook, now=self.clock()):
                 self.session.add(grant)
+                for path in grant.strayed(self.session.places):
+                    self.problem(f"{path}: leads elsewhere than when it was allowed; asked anew")
         except StoreError as error:
             self.problem(f"remembered answers are left out: {error}")
 
@@ -126,7 +121,7 @@ class Permissions:
         from ..policy.tickets import TicketRefused, verify  # Few notebooks carry any.
 
         for token in table.tickets:
-            now, notebook = self._clock(), self.session.places.notebook
+            now, notebook = self.clock(), self.session.places.notebook
             ticket = verify(token, issuers, notebook=notebook, now=now)
             if isinstance(ticket, TicketRefused):
                 self.problem(f"a ticket is left out: {ticket.why}")
@@ -149,7 +144,7 @@ class Permissions:
     def record(self, event: Event, **fields: Any) -> None:
         """Write to the audit log; one that cannot be written is a problem of its own."""
         try:
-            self.audit.record(event, now=self._clock(), **fields)
+            self.audit.record(event, now=self.clock(), **fields)
         except AuditError as error:
             self.problem(f"the audit log cannot be written: {error}")
 
@@ -157,7 +152,7 @@ class Permissions:
 
     def begin_cell(self, metadata: object) -> Rights:
         """Called before a cell goes to the worker; `metadata` is the cell's own `sandbox`."""
-        self._refused_in_cell.clear()
+        self.questions.begin_cell()
         self._read_again()
         self.cell_rights = self.session.for_cell(metadata)
         if self.cell_rights is not self._followed:
@@ -198,12 +193,44 @@ class Permissions:
         """Have everything follow the rights that hold now; what it took to take access away."""
         self._remember_writable()
         rights = self._followed = self.rights
+        self._watch_expiry(rights)
         display: Any = rights.display
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
         self._supervisor.watch.follow(self.session.rights)
         taken = self._supervisor.follow_doors(rights)
         self.tell_worker()
         return taken
+
+    def _watch_expiry(self, rights: Rights) -> None:
+        """Have everything follow again when the first of these rights ends."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if rights.next_expiry is not None:
+            wait = max(rights.next_expiry - self.clock(), 0.0) + _LATE
+            self._expiry = asyncio.get_running_loop().call_later(wait, self._expired)
+
+    def _expired(self) -> None:
+        before = self.rights
+        self._renew()
+        taken = self._follow()
+        gone = set(before.rights) - set(self.rights.rights)
+        for right in gone:
+            told = _text(written(right.entry, before.places))
+            self.record("revoked", kind=right.kind, who="its end", text=told)
+        if gone:
+            self._supervisor.event("revoked", {"ids": [], **taken})
+
+    def _renew(self) -> None:
+        """What a running cell may do, from what holds now."""
+        run = self._supervisor.current
+        if run is not None and self.cell_rights is not None:
+            self.cell_rights = self.session.for_cell(run.sandbox_metadata)
+
+    def close(self) -> None:
+        """The kernel ends."""
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     def _remember_writable(self) -> None:
         """Note the folders that cells may write to, for the time after."""
@@ -252,13 +279,13 @@ class Permissions:
         grant = self.session.new_grant(request, source, scope)
         if left_out and not self.session.would(grant):
             raise Refused("nothing of that can be granted: " + "; ".join(left_out))
-        self._put_in_force(grant)
+        self.put_in_force(grant)
         return {"ids": [grant.id], "left_out": left_out}
 
-    def _put_in_force(self, grant: Grant) -> None:
+    def put_in_force(self, grant: Grant) -> None:
+        """Let a yes hold from now on, for the running cell too."""
         self.session.add(grant)
-        if self._supervisor.current is not None and self.cell_rights is not None:
-            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        self._renew()
         self._follow()
         wanted = plain_request(grant.table)
         lasts = grant.scope
@@ -280,8 +307,7 @@ class Permissions:
             _well_formed(request)
             removed = self.session.remove_by_words(request)
         self._forget_approvals(removed)
-        if self._supervisor.current is not None:
-            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        self._renew()
         taken = self._follow()
         for identity in removed:
             self.record("revoked", grant=identity, who="client")
@@ -292,7 +318,7 @@ class Permissions:
         stored = [i.removeprefix("approval:") for i in removed if i.startswith("approval:")]
         if stored:
             try:
-                self.store.revoke(now=self._clock(), ids=stored)
+                self.store.revoke(now=self.clock(), ids=stored)
             except StoreError as error:
                 self.problem(f"the remembered answer could not be forgotten: {error}")
 
@@ -302,6 +328,7 @@ class Permissions:
         request = parse_request(rest, Origin("the narrowing"))
         _well_formed(request)
         grant = self.session.narrow(str(arguments.get("id")), request)
+        self._renew()
         taken = self._follow()
         self.record("narrowed", grant=grant.id, who="client", text=_text(rest))
         self._supervisor.event("narrowed", {"id": grant.id, **taken})
@@ -311,8 +338,7 @@ class Permissions:
         """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
         self._supervisor.watch.check_change(wanted)
         self.session.change_limits(wanted)
-        if self._supervisor.current is not None:
-            self.cell_rights = self.session.for_cell(self._supervisor.current.sandbox_metadata)
+        self._renew()
         self._follow()
         self.record("granted", kind="limits", who="client", text=_text(wanted))
         self._supervisor.event("limits", {"limits": wanted})
@@ -324,7 +350,7 @@ class Permissions:
         request = parse_request(arguments, Origin("the question"))
         _well_formed(request)
         answers = []
-        for wanted in accesses(request, self._clock()):
+        for wanted in accesses(request, self.clock()):
             verdict = decide(wanted, self.rights)
             told: dict[str, Any] = {
                 "kind": wanted.kind,
@@ -339,161 +365,6 @@ class Permissions:
                 told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
             answers.append(told)
         return answers
-
-    # -- what a cell tried
-
-    def refused(self, denied: Denied) -> None:
-        """Write down a refusal and tell the clients; once a cell for the same access.
-
-        Called for what a door refused, and for what a cell is told in words: often the same.
-        """
-        access_of = (denied.kind, denied.action, denied.resource)
-        if access_of in self._refused_in_cell or len(self._refused_in_cell) > _MOST_REFUSALS:
-            return
-        self._refused_in_cell.add(access_of)
-        if len(self._refused_in_cell) > _MOST_REFUSALS:
-            self.problem(f"more than {_MOST_REFUSALS} refusals in this cell: no more are told")
-            return
-        try:
-            self.audit.denied(denied, now=self._clock())
-        except AuditError as error:
-            self.problem(f"the audit log cannot be written: {error}")
-        self._supervisor.event(
-            "denied",
-            {
-                "capability": denied.kind,
-                "action": denied.action,
-                "resource": denied.resource,
-                "code": denied.code,
-                "rule": denied.rule,
-                "remedy": denied.remedy,
-            },
-        )
-
-    def _verdict(self, wanted: Access) -> Verdict:
-        """The decision on what a cell met a wall with.
-
-        A connection to a synthetic address is one to the name that it stands for, and what the
-        door found out about that name's real address comes first.
-        """
-        doors = self._supervisor.doors
-        if doors is None or wanted.kind != "sockets":
-            return decide(wanted, self.rights)
-        host, _, port = wanted.resource.rpartition(":")
-        name = doors.name_of(host.strip("[]"))
-        if name is not None:
-            wanted = Access(wanted.kind, wanted.action, f"{name}:{port}")
-        verdict = decide(wanted, self.rights)
-        if not isinstance(verdict, Denied):
-            return doors.last_refusal(wanted.resource) or verdict
-        return verdict
-
-    async def on_tried(self, wanted: Access) -> dict[str, Any]:
-        """A cell met a wall: was it refused, would a person allow it, and what shall it be told?"""
-        verdict = self._verdict(wanted)
-        if isinstance(verdict, Denied) and await self._allowed_by_person(verdict):
-            verdict = decide(wanted, self.rights)
-        if not isinstance(verdict, Denied):
-            return {"retry": True}
-        if verdict.exception != "FileNotFoundError":
-            self.refused(verdict)
-        return {
-            "retry": False,
-            "exception": verdict.exception,
-            "text": verdict.text,
-            "code": verdict.code,
-        }
-
-    async def _allowed_by_person(self, denied: Denied) -> bool:
-        run = self._supervisor.current
-        source = "" if run is None else str(run.request.content.get("code", ""))
-        question = question_for(denied, self.rights, source)
-        if question is None:
-            return False
-        self.record("asked", kind=denied.kind, action=denied.action, resource=denied.resource)
-        self._supervisor.watch.asks_person(True)
-        try:
-            choice = await self.asker.ask(question, self.rights.question_timeout)
-        finally:
-            self._supervisor.watch.asks_person(False)
-        scope = SCOPE_OF.get(choice)
-        if scope is None:
-            return False
-        if any(d.real and os.path.realpath(d.real) != d.real for d in question.denied):
-            self.problem("nothing was granted: what was asked for leads elsewhere by now")
-            return False
-        request = Request(question.request, Origin("the person's answer"))
-        grant = self.session.new_grant(request, "person", scope)
-        notebook = self.session.places.notebook
-        if choice == "always" and notebook is not None:
-            try:
-                approval = self.store.add(
-                    notebook,
-                    question.request,
-                    now=self._clock(),
-                    lifetime=self.rights.remember,
-                    policy=self.rights.policy,
-                )
-                grant = replace(grant, id=f"approval:{approval.id}")
-            except StoreError as error:
-                self.problem(f"the answer could not be remembered: {error}")
-        self._put_in_force(grant)
-        return True
-
-    def _send_prompt(self, text: str) -> bool:
-        return self._supervisor.stdin.ask(text)
-
-    async def on_question(self, question: Question) -> None:
-        """Called for each question of a cell; answers it."""
-        worker = self._supervisor.worker
-        self._open_questions += 1
-        try:
-            if self._open_questions > _MOST_QUESTIONS:
-                raise PeerViolation(f"more than {_MOST_QUESTIONS} questions at once")
-            async with self._turn:
-                await asyncio.sleep(0)  # One a turn of the loop: clients are heard in between.
-            body = await self._answer(question.command, question.arguments)
-        except PeerViolation as violation:
-            body = {"error": str(violation)}
-        except Exception:
-            # The cell waits for an answer; the fault is ours, or of a path that cannot be followed.
-            _log.exception("a question could not be decided")
-            body = {"error": "the question could not be decided"}
-        finally:
-            self._open_questions -= 1
-        if worker is not None and worker is self._supervisor.worker:
-            worker.send(Answer(question.number, body))
-
-    async def _answer(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        match command:
-            case "tried":
-                wanted = access(arguments.get("action"), arguments.get("resource"))
-                return await self.on_tried(wanted)
-            case "can":
-                wanted = access(arguments.get("action"), arguments.get("resource"))
-                return {"allowed": not isinstance(decide(wanted, self.rights), Denied)}
-            case "grants":
-                return {"grants": grants(self.rights)}
-            case "limits":
-                return {"limits": grants(self.rights)["limits"]}
-            case "describe":
-                return {"text": explain(self.rights)}
-            case "request":
-                return await self._on_request(arguments.get("wanted"))
-        raise PeerViolation(f"no such question: {command:.80}")
-
-    async def _on_request(self, wanted: object) -> dict[str, Any]:
-        """`sandbox.request(…)`: a cell asks for rights in the words of the metadata."""
-        if len(_text(wanted)) > _MOST_REQUESTED:
-            return {"error": f"a request is at most {_MOST_REQUESTED} characters of JSON"}
-        request = parse_request(wanted, Origin("sandbox.request"))
-        if request.table is None:
-            return {"error": "; ".join(map(str, request.problems))}
-        for tried in accesses(request, self._clock()):
-            answer = await self.on_tried(tried)
-            if not answer["retry"]:
-                return {"granted": False, "text": answer["text"]}
-        return {"granted": True}
 
 
 _KINDS = ("files", "sockets", "modules", "environment", "display", "processes")

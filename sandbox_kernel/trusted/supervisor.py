@@ -90,7 +90,7 @@ class Supervisor:
             )
             self.permissions.asker.on_free = self.stdin.next
             if doors is not None:
-                doors.tell(self.permissions.refused, self._not_opened)
+                doors.tell(self.permissions.questions.refused, self._not_opened)
         if doors is not None:
             self.watch.monitor.count("connections", lambda: float(doors.open_connections()))
         if session is not None:
@@ -116,6 +116,8 @@ class Supervisor:
         finally:
             starting.cancel()
             self.watch.close()
+            if self.permissions is not None:
+                self.permissions.close()
             if self.worker is not None:
                 self.worker.close()
             if self.doors is not None:
@@ -360,7 +362,7 @@ class Supervisor:
                 self.stdin.on_dropped(message)
             case Question():
                 if self.permissions is not None:
-                    self.spawn(self.permissions.on_question(message))
+                    self.spawn(self.permissions.questions.on_question(message))
             case CopyTaken():
                 self.watch.on_copy_taken(message)
             case Ready():
