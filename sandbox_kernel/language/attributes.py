@@ -18,6 +18,7 @@ from .ownership import Ownership, Seen, mro_of
 from .refusal import RefusedAttribute, RefusedValue
 from .special_names import FUNCTIONS, NO_ANSWER, OWN_FUNCTION, SUPER, SpecialNames, bound_of
 from .views import GuardedView, plain_text
+from .withheld import PRIVATE_OF_FUNCTIONS
 
 __all__ = ["AttributeGuards", "plain_text"]
 
@@ -113,6 +114,8 @@ class AttributeGuards:
                 fact = self._facts.read(thing, name)
                 if fact is not NO_FACT:
                     return fact
+                if _is_documented(thing, name):
+                    return self.vet(getattr(thing, name, *default), name)
                 self.refuse(thing, name, "it is private to a class that the cell did not make")
             self._own.is_clean(type(thing))
             return self.vet(getattr(thing, name, *default), name)
@@ -250,6 +253,13 @@ class AttributeGuards:
         else:
             seen.second = cls
         return thing
+
+
+def _is_documented(thing: Any, name: str) -> bool:
+    """True for a private attribute of a function that its library's documentation uses."""
+    if type(thing) is not types.FunctionType:
+        return False
+    return (thing.__module__, thing.__qualname__, name) in PRIVATE_OF_FUNCTIONS
 
 
 def object_attribute(thing: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from .names import (
 )
 from .nodes import NODES, FieldVerdict, Row, Verdict
 from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, WARM_UP
-from .withheld import WITHHELD
+from .withheld import BEYOND_ALL, PRIVATE_GIVEN, PRIVATE_OF_FUNCTIONS, WITHHELD
 
 __all__ = ["document", "main"]
 
@@ -61,13 +61,14 @@ Python's full freedom, short of frames and code; of others it reads public names
 Modules are read-only, and so are their classes.
 
 A *plain fact* is a private attribute such as `ThreadPoolExecutor()._max_workers`: one leading
-underscore; on an instance of a class from a module that the policy gives, which itself speaks of
-the attribute (in its body, its slots or a method); a number, a truth value, text, bytes or None;
-stored in the object, a slot or the class, so that no code runs to read it. It can be read, not
-set. What this opens: a number or a text that a library keeps about itself, from which nothing can
-be called or followed. What it does not: methods, locks, queues, modules, callbacks and containers
-behind private names; mangled names; classes of modules that a grader protects, or that no policy
-line names; what somebody else hung on a library's object.
+underscore; on a class from a module that the policy gives, or an instance of one, where the class
+itself speaks of the attribute (in its body, its slots or a method); a number, a truth value, text,
+bytes, None, or a short list, tuple or set of these, which is copied; stored in the object, a slot
+or the class, so that no code runs to read it. It can be read, not set. What this opens: a number
+or a text that a library keeps about itself, from which nothing can be called or followed. What it
+does not: methods, locks, queues, modules, callbacks and objects behind private names; mangled
+names; classes of modules that a grader protects, or that no policy line names; what somebody else
+hung on a library's object.
 
 Files beside the notebook that the policy grants are imported in the dialect, reloadable with
 `importlib.reload` (where given) or `%autoreload`, and never stand before an allowed module.
@@ -166,6 +167,17 @@ def _modules() -> str:
         else:
             less = "all"
         lines.append(f"| `{name}` | {less} | {row.reason} |")
+    private = [f"`{module}.{name}`" for module, names in PRIVATE_GIVEN.items() for name in names]
+    private += [f"`{module}.{of}.{name}`" for module, of, name in sorted(PRIVATE_OF_FUNCTIONS)]
+    lines += [
+        "",
+        "Private names that their library's documentation uses, and which are given: "
+        + ", ".join(private)
+        + ".",
+        "Modules that give more than their `__all__`: "
+        + ", ".join(f"`{m}`" for m in sorted(BEYOND_ALL))
+        + ".",
+    ]
     return "\n".join(lines)
 
 

@@ -6,12 +6,13 @@ A private attribute of an object that the cell did not make is refused. One kind
 same, because real notebooks do (``ThreadPoolExecutor()._max_workers``), and because it cannot lead
 anywhere. All of these must hold:
 
-1. the object is an instance of a class from a module that the policy gives; no class, function or
-   module, and nothing of a grader's module that the session protects;
+1. the object is a class from a module that the policy gives, or an instance of one; no function
+   or module, and nothing of a grader's module that the session protects;
 2. the name has one leading underscore and no two in a row: no special and no mangled name;
 3. the class itself speaks of the attribute: it stands in the class, its slots, or the code of one
    of its methods. What somebody else hung on the object is not among that;
-4. the value is exactly a number, a truth value, text, bytes or None;
+4. the value is exactly a number, a truth value, text, bytes or None; or it is a short list, tuple
+   or set of such values, of which the cell gets a copy (``pandas.DataFrame._internal_names``);
 5. it lies in the object's dictionary, a slot or the class: no property and no ``__getattr__`` is
    run to get it.
 
@@ -32,7 +33,11 @@ NO_FACT: Any = object()
 """What `Facts.read` gives where there is no such fact."""
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_CLOSED = (type, types.ModuleType, types.FunctionType, types.MethodType, BaseException)
+_GROUPS = (list, tuple, set, frozenset)
+_SHORT = 1000
+"""Values in a group that is copied."""
+
+_CLOSED = (types.ModuleType, types.FunctionType, types.MethodType, BaseException)
 _HEAP_TYPE = 1 << 9
 _namespace: Callable[[type], types.MappingProxyType[str, Any]] = type.__dict__["__dict__"].__get__
 _home: Callable[[type], Any] = type.__dict__["__module__"].__get__
@@ -48,13 +53,13 @@ class Facts:
 
     def read(self, thing: Any, name: str) -> Any:
         """The plain fact ``name`` of ``thing``, or `NO_FACT`; runs no code of the object."""
-        cls = type(thing)
+        is_class = issubclass(type(thing), type)
+        cls = thing if is_class else type(thing)
         if not name.startswith("_") or "__" in name or issubclass(cls, _CLOSED):
             return NO_FACT
         if not self._of_library(cls) or not any(self._speaks_of(c, name) for c in mro_of(cls)):
             return NO_FACT
-        value = _stored(thing, cls, name)
-        return value if type(value) in _PLAIN else NO_FACT
+        return _copied(_of_class(cls, name) if is_class else _stored(thing, cls, name))
 
     def _of_library(self, cls: type) -> bool:
         """True for a class that Python code of a given module made."""
@@ -80,22 +85,38 @@ def _codes(names: types.MappingProxyType[str, Any]) -> Iterator[types.CodeType]:
             yield value.__code__
 
 
-def _stored(thing: Any, cls: type, name: str) -> Any:
-    """The stored value, as CPython looks it up, but for what runs code."""
-    found = NO_FACT
+def _of_class(cls: type, name: str) -> Any:
+    """What the class itself, or the first of its bases that has it, holds under that name."""
     for base in mro_of(cls):
         if name in _namespace(base):
-            found = _namespace(base)[name]
-            break
+            return _namespace(base)[name]
+    return NO_FACT
+
+
+def _stored(thing: Any, cls: type, name: str) -> Any:
+    """The stored value, as CPython looks it up, but for what runs code."""
+    found = _of_class(cls, name)
     if type(found) is types.MemberDescriptorType:
         try:
             return found.__get__(thing, cls)
         except AttributeError:
             return NO_FACT
-    if found is not NO_FACT and type(found) not in _PLAIN:
+    if found is not NO_FACT and type(found) not in _PLAIN + _GROUPS:
         return NO_FACT
     try:
         own = object.__getattribute__(thing, "__dict__")
     except AttributeError:
         return found
     return dict.get(own, name, found) if type(own) is dict else found
+
+
+def _copied(value: Any) -> Any:
+    """``value`` where it is plain, a copy where it is a group of plain values, else `NO_FACT`."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind in _GROUPS and len(value) <= _SHORT:
+        copied = kind(value)
+        if all(type(each) in _PLAIN for each in copied):
+            return copied
+    return NO_FACT

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
+__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_GIVEN", "PRIVATE_OF_FUNCTIONS", "WITHHELD", "Withheld"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,10 @@ WITHHELD: dict[str, Withheld] = {
 }
 PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
 """Private names that the documentation of a library itself uses."""
+
+PRIVATE_OF_FUNCTIONS = frozenset({("sympy.physics.vector.functions", "dynamicsymbols", "_t")})
+"""Private attributes of functions that the documentation of their library itself uses: module,
+function, name."""
 
 BEYOND_ALL = frozenset({"scipy.linalg.blas", "scipy.linalg.lapack"})
 """Modules whose documentation lists functions that their ``__all__`` leaves out."""

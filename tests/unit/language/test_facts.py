@@ -7,7 +7,7 @@ import threading
 import types
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,12 +21,14 @@ class Library:
 
     __slots__ = ("__dict__", "_slot", "_unset")
     _default = 7
+    _names: ClassVar = ["a", "b"]
 
     def __init__(self) -> None:
         self._count = 3
         self._label = "three"
         self._missing = None
-        self._items = [1]
+        self._items = [1, threading]
+        self._many = (1,) * 100_000
         self._lock = threading.Lock()
         self._module = threading
         self._call = len
@@ -58,9 +60,11 @@ FACTS = {
     "_missing": None,
     "_slot": 1.5,
     "_default": 7,
+    "_names": ["a", "b"],
 }
 REFUSED = [
     "_items",
+    "_many",
     "_lock",
     "_module",
     "_call",
@@ -126,8 +130,17 @@ def test_a_protected_module_keeps_its_own(facts: Facts) -> None:
     assert facts.read(Library(), "_count") is NO_FACT
 
 
-def test_a_class_is_no_object_of_a_library(facts: Facts) -> None:
-    assert facts.read(Library, "_default") is NO_FACT
+def test_a_class_tells_its_own_facts(facts: Facts) -> None:
+    assert facts.read(Library, "_default") == 7
+    assert facts.read(Library, "_names") == ["a", "b"]
+    for name in ("_slot", "_computed", "_method", "_count", "_hidden"):
+        assert facts.read(Library, name) is NO_FACT
+
+
+def test_a_group_is_copied(facts: Facts) -> None:
+    for thing in (Library, Library()):
+        facts.read(thing, "_names").append("c")
+    assert Library._names == ["a", "b"]
 
 
 def test_a_grader_s_subclass_of_a_given_class_keeps_its_own(facts: Facts) -> None:
@@ -159,7 +172,12 @@ def test_a_cell_reads_a_fact(run: Run) -> None:
     assert run(source, pool=ThreadPoolExecutor(3))["read"] == [3, 3, True, 3]
 
 
-READS = ["pool._work_queue", "pool._threads", "pool._adjust_thread_count", "pool._initializer"]
+READS = [
+    "pool._work_queue",
+    "pool._shutdown_lock",
+    "pool._adjust_thread_count",
+    "pool._idle_semaphore",
+]
 STORES = [
     "pool._max_workers = 9",
     "pool._max_workers += 9",
