@@ -1,75 +1,78 @@
 """Real notebooks and examples in the restricted dialect: what is refused, what comes out alike.
 
-The corpus is fetched for the run from the source distributions of packages that carry notebooks
-or examples; nothing of it is kept. Refusals are counted on every cell. A part of the documents is
-run in plain IPython and in the dialect, and the outputs of each cell are compared.
+The corpus is fetched for the run: source distributions of packages that carry notebooks, example
+galleries or manuals, and public repositories; nothing of it is kept. Refusals are counted on every
+cell. Each document is then run in plain IPython and in the dialect, in a throw-away environment
+that has the packages, and the outputs of each cell are compared: text after a normaliser
+(`corpus_compare.normal`), and every figure by the hash of its pixels.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
 from benchmarks.corpus_cells import Document, documents
+from benchmarks.corpus_compare import Outcome, Players, compare
 from benchmarks.report import Row, finish, parser
-from benchmarks.sources import fetch, unpack
+from benchmarks.sources import environment, fetch, repository, unpack
 from sandbox_kernel.language import DialectRules, RefusedSyntax, Session
 
 PACKAGES = (
-    "matplotlib scikit-learn seaborn networkx statsmodels sympy ipywidgets nbgrader scipy"
+    "matplotlib scikit-learn seaborn networkx statsmodels sympy ipywidgets nbgrader scipy "
+    "pandas==2.0.3"  # the last one whose source distribution has the user guide
 ).split()
-CELLS, REFUSED, ALIKE = 5000, 0.02, 99.5  # cells at least; percent at most; percent at least
-_ROOT = Path(__file__).resolve().parents[1]
-_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-_NORMAL = (
-    (re.compile(r"0x[0-9a-fA-F]{6,}"), "0xADDRESS"),
-    (re.compile(r"\b\d+(\.\d+)?(e-?\d+)? ?(s|ms|us|µs|ns|sec|seconds|minutes)\b"), "TIME"),
-    (re.compile(r"\d\d:\d\d(:\d\d)?"), "CLOCK"),
-    (re.compile(r"/tmp/[\w./-]+"), "PATH"),
-    (re.compile(r"(Time|Date|elapsed|took)[^\n]*", re.IGNORECASE), "TIMED LINE"),
-    (re.compile(r"<ipython-input-[^>]*>|In\[\d+\]|Cell In ?\[\d+\]"), "CELL"),
+REPOSITORIES = (
+    "jupyter-widgets/ipywidgets",
+    "norvig/pytudes",
+    "jakevdp/PythonDataScienceHandbook",
 )
+ENVIRONMENT = [n for n in PACKAGES if "==" not in n]
+ENVIRONMENT += """tqdm patsy jinja2 pyarrow openpyxl lxml tabulate beautifulsoup4 html5lib
+    sqlalchemy pillow pooch xlsxwriter pandas""".split()
+CELLS, REFUSED, ALIKE = 5000, 0.02, 99.5  # cells at least; percent at most; percent at least
+_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+Found = list[tuple[Path, Document]]
 
 
-def normal(text: str) -> str:
-    """The documented normaliser: addresses, times, clock times, temporary paths, cell numbers,
-    and the order of the words within braces (sets)."""
-    for pattern, name in _NORMAL:
-        text = pattern.sub(name, text)
-    return re.sub(r"\{([^{}]*)\}", lambda m: "{" + ",".join(sorted(m[1].split(","))) + "}", text)
-
-
-def corpus(packages: Sequence[str], folder: Path, kept: Path | None) -> list[tuple[Path, Document]]:
-    """Fetch and read the packages; each document with the folder that it lies in."""
-    found = []
-    for package in packages:
-        archive = _kept(package, kept) or fetch(package, kept or folder)
-        if archive is not None:
-            root = unpack(archive, folder)
-            found += [(root, document) for document in documents(package, root)]
+def corpus(names: Sequence[str], folder: Path, kept: Path | None) -> Found:
+    """Fetch and read packages and repositories; each document with the folder that it lies in."""
+    found: Found = []
+    for name in names:
+        root = _source(name, folder, kept)
+        if root is not None:
+            found += [(root, document) for document in documents(_title(name), root)]
     return found
+
+
+def _source(name: str, folder: Path, kept: Path | None) -> Path | None:
+    if "/" in name:
+        return repository(name, folder, kept)
+    archive = _kept(name, kept) or fetch(name, kept or folder)
+    return None if archive is None else unpack(archive, folder)
+
+
+def _title(name: str) -> str:
+    return name.partition("==")[0]
 
 
 def _kept(package: str, folder: Path | None) -> Path | None:
     if folder is None:
         return None
-    name = package.replace("-", "_")
-    return next(iter(sorted(folder.glob(f"{name}-*.tar.gz"))), None)
+    name, _, version = package.replace("-", "_").partition("==")
+    return next(iter(sorted(folder.glob(f"{name}-{version or '*'}.tar.gz"))), None)
 
 
-def refusals(found: Sequence[tuple[Path, Document]]) -> tuple[int, list[str]]:
+def refusals(found: Found) -> tuple[int, list[str]]:
     """How many cells there are, and a line for each that the dialect refuses."""
     session = Session(DialectRules(), freeze=False)
     count, refused = 0, []
@@ -88,113 +91,95 @@ def refusals(found: Sequence[tuple[Path, Document]]) -> tuple[int, list[str]]:
     return count, refused
 
 
-def play(
-    found: Sequence[tuple[Path, Document]], seconds: float, folder: Path
-) -> dict[str, list[Any]]:
-    """Run the documents plainly twice (to know what is never the same) and in the dialect."""
-    jobs = folder / "jobs.json"
-    jobs.write_text(
-        json.dumps(
-            [
-                {
-                    "package": document.package,
-                    "path": document.path,
-                    "root": str(root),
-                    "cells": document.cells,
-                    "seconds": seconds,
-                }
-                for root, document in found
-            ]
-        ),
-        encoding="utf-8",
-    )
-    results = {}
-    for name, variant in (("first", "plain"), ("ours", "restricted"), ("again", "plain")):
-        out = folder / f"{name}.jsonl"
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.corpus_play", variant, str(jobs), str(out)],
-            cwd=_ROOT,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        results[name] = [
-            {"limit": seconds} | json.loads(line) for line in out.read_text("utf-8").splitlines()
-        ]
-    return results
+def outcomes(found: Found, players: Players, seconds: float) -> Iterator[tuple[str, Outcome]]:
+    """Compare document by document, for ``seconds`` in all; says what it is at on stderr.
+
+    The documents of each package are taken in turn, so that a run that is cut short has asked of
+    all of them.
+    """
+    until = time.monotonic() + seconds
+    for number, (root, document) in enumerate(_by_turns(found)):
+        if time.monotonic() > until:
+            left = Outcome()
+            left.skipped["the run's time was over"] += len(document.cells)
+            yield document.package, left
+            continue
+        outcome = compare(players, root, document)
+        for line in outcome.told:
+            print(f"  {line}"[:400], flush=True)
+        if number % 50 == 0:
+            print(f"{number} of {len(found)} documents", file=sys.stderr, flush=True)
+        yield document.package, outcome
 
 
-def compare(results: dict[str, list[Any]]) -> tuple[int, int, list[str]]:
-    """Cells that run plainly and come out the same twice; how many are alike; the others."""
-    asked, alike, told = 0, 0, []
-    for first, ours, again in zip(results["first"], results["ours"], results["again"], strict=True):
-        for number, cell in enumerate(first["cells"]):
-            if cell["error"] is not None or number >= len(again["cells"]):
-                continue
-            if normal(again["cells"][number]["text"]) != normal(cell["text"]):
-                continue
-            mine = ours["cells"][number] if number < len(ours["cells"]) else None
-            if _beyond_limits(first, mine):
-                continue
-            asked += 1
-            if mine and mine["error"] is None and normal(mine["text"]) == normal(cell["text"]):
-                alike += 1
-                continue
-            why = "no end" if mine is None else f"{mine['error']}: {mine['why']}"
-            if mine is not None and mine["error"] is None:
-                why = _difference(cell["text"], mine["text"])
-            told.append(f"{first['package']}/{first['path']} cell {number + 1}: {why}"[:300])
-    return asked, alike, told
-
-
-def _beyond_limits(first: dict[str, Any], mine: dict[str, Any] | None) -> bool:
-    """Cells that the comparison does not ask for: of documents that need most of the time limit,
-    and those that start programs, which the policy of the run does not grant."""
-    if mine is None:
-        return sum(c["seconds"] for c in first["cells"]) > first["limit"] / 4
-    return mine["error"] == "PermissionError" and "processes not granted" in mine["why"]
-
-
-def _difference(plain: str, ours: str) -> str:
-    lines = difflib.unified_diff(normal(plain).splitlines(), normal(ours).splitlines(), n=0)
-    return "output differs: " + " | ".join(list(lines)[3:7])
+def _by_turns(found: Found) -> Found:
+    counts: Counter[str] = Counter()
+    placed = []
+    for entry in found:
+        package = entry[1].package
+        counts[package] += 1
+        placed.append((counts[package], entry))
+    of = dict(counts)
+    return [e for _, e in sorted(placed, key=lambda p: p[0] / of[p[1][1].package])]
 
 
 def main(argv: Sequence[str]) -> int:
     """Fetch, count, run, compare, and print; 1 when a goal is missed."""
     words = parser(__doc__)
-    words.add_argument("--only", action="append", help="a package; repeatable")
-    words.add_argument("--documents", type=int, default=40, help="documents run, per package")
-    words.add_argument("--seconds", type=float, default=30.0, help="for one document")
+    words.add_argument("--only", action="append", help="a package or OWNER/NAME; repeatable")
+    words.add_argument("--seconds", type=float, default=12.0, help="plain run of one document")
+    words.add_argument("--in-all", type=float, default=5400.0, help="seconds for all runs")
     words.add_argument("--every", type=int, default=1, help="run every n-th document only")
-    words.add_argument("--sources", type=Path, help="keep source distributions in this folder")
+    words.add_argument("--sources", type=Path, help="folder with sources, fetched and kept there")
+    words.add_argument("--environment", type=Path, help="made there, or taken as it is, and kept")
+    words.add_argument("--match", default="", help="run only documents whose path has this pattern")
     options = words.parse_args(argv)
+    names = options.only or [*PACKAGES, *REPOSITORIES]
     with tempfile.TemporaryDirectory(prefix="corpus-") as name:
         folder = Path(name)
-        found = corpus(options.only or PACKAGES, folder, options.sources)
+        found = corpus(names, folder, options.sources)
         count, refused = refusals(found)
-        taken: Counter[str] = Counter()
-        chosen = []
-        for root, document in found[:: options.every]:
-            taken[document.package] += 1
-            if taken[document.package] <= options.documents:
-                chosen.append((root, document))
-        asked, alike, told = compare(play(chosen, options.seconds, folder))
-    for line in [*refused, *told]:
-        print(f"  {line}")
-    rows = [
-        Row("cells read", count, "", None, ", ".join(options.only or PACKAGES)),
-        Row("refused", 100 * len(refused) / max(count, 1), "%", REFUSED, f"{len(refused)} cells"),
-        Row(
-            "not alike, of those that run plainly",
-            100 - 100 * alike / max(asked, 1),
-            "%",
-            100 - ALIKE,
-            f"{asked - alike} of {asked} cells of {len(chosen)} documents",
-        ),
-    ]
+        for line in refused:
+            print(f"  {line}", flush=True)
+        chosen = [e for e in found[:: options.every] if re.search(options.match, e[1].path)]
+        python = environment(ENVIRONMENT, options.environment or folder / "environment")
+        players = Players(python, options.seconds)
+        try:
+            results = list(outcomes(chosen, players, options.in_all))
+        finally:
+            players.end()
+    rows = _rows(count, refused, chosen, results)
+    for reason, number in sum((o.skipped for _, o in results), Counter()).most_common():
+        print(f"  not asked: {number} cells: {reason}")
     status = finish("corpus", "Real cells in the dialect", rows, options.json)
-    enough = count >= CELLS or options.only is not None
-    if not enough:
+    if count < CELLS and options.only is None:
         print(f"  fewer than {CELLS} cells: MISSED")
-    return status if enough else 1
+        return 1
+    return status
+
+
+def _rows(
+    count: int, refused: list[str], chosen: Found, results: list[tuple[str, Outcome]]
+) -> list[Row]:
+    def total(package: str | None) -> tuple[int, int, int]:
+        mine = [o for p, o in results if package in (None, p)]
+        return sum(o.asked for o in mine), sum(o.alike for o in mine), sum(o.shown for o in mine)
+
+    packages = list(dict.fromkeys(d.package for _, d in chosen))
+    rows = [
+        Row("cells read", count, ""),
+        Row("refused", 100 * len(refused) / max(count, 1), "%", REFUSED, f"{len(refused)} cells"),
+    ]
+    for package in packages:
+        asked, alike, shown = total(package)
+        cells = sum(len(d.cells) for _, d in chosen if d.package == package)
+        detail = f"{asked - alike} of {asked} cells that ran plainly (of {cells}; {shown} show)"
+        rows.append(Row(f"not alike: {package}", _missing(asked, alike), "%", None, detail))
+    asked, alike, shown = total(None)
+    detail = f"{asked - alike} of {asked} cells that ran plainly ({shown} show something)"
+    rows.append(Row("not alike, all", _missing(asked, alike), "%", 100 - ALIKE, detail))
+    return rows
+
+
+def _missing(asked: int, alike: int) -> float:
+    return 100 - 100 * alike / max(asked, 1) if asked else 0.0

@@ -47,20 +47,30 @@ def normal(text: str) -> str:
 
 @dataclass
 class Outcome:
-    """What became of one document: cells asked, alike and with output; differences; why the other
-    cells were not asked."""
+    """What became of one document: cells asked, and whether they came out alike; how many of them
+    show something; differences; why the other cells were not asked."""
 
-    asked: int = 0
-    alike: int = 0
+    cells: list[tuple[str, bool]] = field(default_factory=list)
     shown: int = 0
     told: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def asked(self) -> int:
+        """Cells that ran plainly, the same twice where that was looked at."""
+        return len(self.cells)
+
+    @property
+    def alike(self) -> int:
+        """Those of them that came out the same in the dialect."""
+        return sum(alike for _, alike in self.cells)
 
 
 class Players:
     """The two interpreters, each a process that plays one document at a time."""
 
-    def __init__(self, python: str, seconds: float) -> None:
+    def __init__(self, python: str, seconds: float, modules: Sequence[str] = ()) -> None:
+        """``modules`` are what the dialect's rules give; none means the corpus's own list."""
         self._seconds = seconds
         environment = {
             **os.environ,
@@ -73,7 +83,7 @@ class Players:
         }
         self._running = {
             variant: subprocess.Popen(
-                [python, "-m", "benchmarks.corpus_play", variant],
+                [python, "-m", "benchmarks.corpus_play", variant, *modules],
                 cwd=_ROOT,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -143,11 +153,9 @@ def compare(players: Players, root: Path, document: Document) -> Outcome:
             if held and mine is not None and mine["error"] == "NameError":
                 outcome.skipped["needs a name of a cell that the policy held up"] += 1
                 continue
-        outcome.asked += 1
+        outcome.cells.append((document.cells[number], why is None))
         outcome.shown += bool(cell["text"])
-        if why is None:
-            outcome.alike += 1
-        else:
+        if why is not None:
             outcome.told.append(f"{document.package}/{document.path} cell {number + 1}: {why}")
     return outcome
 

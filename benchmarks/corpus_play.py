@@ -1,15 +1,18 @@
-"""Run documents cell by cell: ``python -m benchmarks.corpus_play plain|restricted JOBS OUT``.
+"""Run documents cell by cell: ``python -m benchmarks.corpus_play plain|restricted [MODULE…]``.
 
-One process takes all documents of a job file: it imports the libraries once and forks a child a
-document, so that documents do not meet each other and imports are paid once.
+A job is a line of JSON on stdin, its answer a line on stdout. The process imports the libraries
+once and forks a child a document, so that documents do not meet each other and imports are paid
+once. As in a notebook, the figures that a cell leaves open are drawn at its end and closed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -17,6 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +37,31 @@ MODULES = tuple(
     unicodedata unittest urllib uuid warnings weakref xml zipfile zlib zoneinfo token doctest
     numpy pandas scipy sklearn matplotlib mpl_toolkits sympy seaborn networkx statsmodels tqdm
     ipywidgets traitlets IPython PIL joblib patsy packaging pytz dateutil cycler kiwisolver
-    pyparsing requests yaml jinja2 pylab threadpoolctl narwhals nbgrader mpmath""".split()
+    pyparsing requests yaml jinja2 pylab threadpoolctl narwhals nbgrader nbconvert nbformat mpmath
+    bs4 lxml pooch pyarrow sqlalchemy tabulate openpyxl xlsxwriter binascii codecs optparse
+    pickletools cProfile importlib gc mailbox""".split()
 )
 _PRELOAD = "numpy pandas scipy.stats scipy.optimize matplotlib.pyplot sklearn.base sklearn.datasets"
 _PRELOAD += " sklearn.ensemble sklearn.linear_model sympy seaborn networkx statsmodels.api"
 _OUTPUT = 200_000  # characters kept of a cell's output
 _MEMORY = 4 << 30  # bytes
 _COPIED = 20 << 20  # bytes of a document's folder
+_DOTS = 50  # dots an inch of the figures that are compared
 
 
 def main(arguments: list[str]) -> None:
-    """Play every document of the job file."""
-    variant, jobs_file, out_file = arguments
-    jobs = json.loads(Path(jobs_file).read_text(encoding="utf-8"))
-    os.environ["MPLBACKEND"] = "agg"
+    """Play a document for each job that comes."""
+    variant, *modules = arguments
     warnings.simplefilter("ignore")
     for name in _PRELOAD.split():
         with contextlib.suppress(ImportError):
             __import__(name)
-    shell = _shell(variant)
-    with open(out_file, "w", encoding="utf-8") as out:
-        for job in jobs:
-            out.write(json.dumps(_in_child(shell, job)) + "\n")
-            out.flush()
+    shell = _shell(variant, modules or MODULES)
+    for line in sys.stdin:
+        print(json.dumps(_in_child(shell, json.loads(line))), flush=True)
 
 
-def _shell(variant: str) -> Any:
+def _shell(variant: str, modules: Sequence[str]) -> Any:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -70,33 +73,36 @@ def _shell(variant: str) -> Any:
         from sandbox_kernel.language import DialectRules
         from sandbox_kernel.sandboxed.dialect import install
 
-        rules = DialectRules(modules=dict.fromkeys(MODULES, "the corpus"), policy="corpus")
+        rules = DialectRules(modules=dict.fromkeys(modules, "the corpus"), policy="corpus")
         install(shell, rules)
     return shell
 
 
 def _in_child(shell: Any, job: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="document-") as folder:
+    with tempfile.TemporaryDirectory(prefix="document-", ignore_cleanup_errors=True) as folder:
         answer = Path(folder, "answer.json")
         child = os.fork()
         if child == 0:
             status = 1
             try:
+                os.setsid()
                 _play(shell, job, answer, folder)
                 status = 0
             finally:
                 os._exit(status)
-        deadline = time.monotonic() + job["seconds"]
+        deadline, ended = time.monotonic() + job["seconds"], True
         while os.waitpid(child, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
-                os.kill(child, signal.SIGKILL)
+                os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+                ended = False
                 break
             time.sleep(0.005)
         cells = []
         if answer.exists():
-            cells = [json.loads(line) for line in answer.read_text("utf-8").splitlines()]
-    return {"package": job["package"], "path": job["path"], "cells": cells}
+            told = answer.read_text("utf-8").splitlines(keepends=True)
+            cells = [json.loads(line) for line in told if line.endswith("\n")]
+    return {"cells": cells, "in time": ended}
 
 
 def _copy_of(work: Path, into: Path) -> Path:
@@ -112,24 +118,52 @@ def _copy_of(work: Path, into: Path) -> Path:
 
 def _play(shell: Any, job: dict[str, Any], answer: Path, folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
     os.chdir(_copy_of(Path(job["root"], job["path"]).parent, Path(folder, "work")))
+    os.environ["HOME"] = folder
+    _seed()
+    if job["each_statement"]:
+        shell.ast_node_interactivity = "all"
     with open(answer, "w", encoding="utf-8") as out:
         for cell in job["cells"]:
             text = io.StringIO()
-            began = time.process_time()
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(io.StringIO()):
                 result = shell.run_cell(cell, store_history=True)
+                figures = _figures()
             error = result.error_before_exec or result.error_in_exec
             shown = {
                 "error": type(error).__name__ if error is not None else None,
                 "why": str(error)[:300] if error is not None else "",
-                "text": text.getvalue()[:_OUTPUT],
-                "seconds": time.process_time() - began,
+                "text": text.getvalue()[:_OUTPUT] + figures,
             }
             out.write(json.dumps(shown) + "\n")
             out.flush()
+
+
+def _seed() -> None:
+    """Unseeded examples draw the same numbers in either interpreter."""
+    random.seed(0)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(0)
+
+
+def _figures() -> str:
+    """A line for each open figure, which is drawn and closed."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    lines = []
+    for number in pyplot.get_fignums() if pyplot is not None else ():
+        image = io.BytesIO()
+        try:
+            pyplot.figure(number).savefig(image, format="png", dpi=_DOTS)
+            lines.append(f"<figure {hashlib.sha256(image.getvalue()).hexdigest()[:16]}>\n")
+        except Exception as error:
+            lines.append(f"<figure that cannot be drawn: {type(error).__name__}: {error}>\n")
+    if lines:
+        pyplot.close("all")
+    return "".join(lines)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ the programs are read out of it.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.sources import fetch
 
 __all__ = ["Program", "programs"]
 
@@ -153,7 +154,7 @@ def programs() -> list[Program]:
     """All programs; says on stderr when pyperformance's could not be fetched."""
     found = [Program("private attributes", _PRIVATE), Program("counting and text", _COUNTING)]
     with tempfile.TemporaryDirectory(prefix="pyperformance-") as folder:
-        archive = _fetch(Path(folder))
+        archive = fetch("pyperformance", Path(folder))
         if archive is None:
             print("pyperformance could not be fetched: its programs are left out", file=sys.stderr)
             return found
@@ -173,15 +174,6 @@ def _one_call(program: Program) -> Program:
 
 
 _SEED = "    random.seed(1)\n    return "
-
-
-def _fetch(folder: Path) -> Path | None:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run(
-        [*command, "-d", str(folder), "pyperformance"], capture_output=True, check=False
-    )
-    archives = list(folder.glob("*.tar.gz"))
-    return archives[0] if done.returncode == 0 and archives else None
 
 
 def _read(packed: tarfile.TarFile, name: str) -> str:

@@ -44,8 +44,18 @@ def refusals(source: str) -> int:
 class _Lenient(RestrictingNodeTransformer):
     """Its transformer, with what it refuses let through under its guards: else little would run."""
 
+    _within = ""  # the class whose body is visited: its private names are mangled
+
     def check_name(self, *_: Any, **__: Any) -> None:
         """Allow private names."""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        """Know the class, for the names that it mangles."""
+        before, self._within = self._within, node.name.lstrip("_")
+        try:
+            return super().visit_ClassDef(node)
+        finally:
+            self._within = before
 
     def not_allowed(self, node: ast.AST) -> None:
         """Allow statements that it does not know."""
@@ -63,12 +73,14 @@ class _Lenient(RestrictingNodeTransformer):
         """Private attributes go through the same guards as public ones."""
         if not node.attr.startswith("_"):
             return super().visit_Attribute(node)
-        public, node.attr = node.attr, "x" + node.attr
+        name, node.attr = node.attr, "x" + node.attr
+        if self._within and name.startswith("__") and not name.endswith("__"):
+            name = f"_{self._within}{name}"
         out = super().visit_Attribute(node)
         if isinstance(out, ast.Call):
-            out.args[1] = ast.copy_location(ast.Constant(public), out)
+            out.args[1] = ast.copy_location(ast.Constant(name), out)
         else:
-            out.attr = public
+            out.attr = name
         return out
 
     def generic_visit(self, node: ast.AST) -> Any:
@@ -77,7 +89,7 @@ class _Lenient(RestrictingNodeTransformer):
 
 
 def _getattr(thing: Any, name: str, *default: Any) -> Any:
-    if name.startswith("_"):
+    if name.startswith("_") or name == "format":
         return getattr(thing, name, *default)
     return safer_getattr(thing, name, *default)
 
