@@ -67,6 +67,12 @@ def seccomp_rules(
     rules["kill"] = Rule(signals, () if spawn else (many,))
     rules.update(_sockets(ask))
     return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
+    if spawn:
+        # `nice` of oneself. Without a pid namespace another number is another program of the
+        # person's, and PRIO_USER is all of them.
+        rules["setpriority"] = Rule(refuse(errno.EPERM), (Case((Arg(0, 0), Arg(1, 0)), ALLOW),))
+        if inside_mounts or scoped_signals:
+            rules["pidfd_send_signal"] = Rule(ALLOW)
 
 
 def _clone(fork: int) -> Rule:

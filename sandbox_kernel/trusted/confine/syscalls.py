@@ -108,7 +108,7 @@ FORK: Final = _group(
 )
 SPAWN: Final = _group(
     "run programs inside the same walls, when the policy says so",
-    "execve execveat setpgid setsid setpriority pidfd_open pidfd_send_signal",
+    "execve execveat setpgid setsid pidfd_open",
 )
 #: Answered as if this kernel had none: libraries then take the older call that the filter sees.
 ABSENT: Final = _group(

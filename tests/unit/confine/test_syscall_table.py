@@ -43,6 +43,8 @@ CALLS = [
     ("read", (), ALLOW, ALLOW, ALLOW),
     ("openat", (CWD,), ALLOW, NOTIFY, ALLOW),
     ("newfstatat", (CWD,), ALLOW, NOTIFY, ALLOW),
+    ("newfstatat", (5, 1 << 40, 1 << 41, 0x1000), ALLOW, ALLOW, ALLOW),
+    ("newfstatat", (5, 1 << 40, 1 << 41, 0x1100), ALLOW, NOTIFY, ALLOW),
     ("renameat2", (), ALLOW, NOTIFY, ALLOW),
     ("fchmodat", (), ALLOW, NOTIFY, NO),
     ("fchmod", (), ALLOW, NO, NO),
@@ -122,6 +124,19 @@ def test_processes_are_given_only_when_the_policy_says_so(level: Level) -> None:
     assert verdict(level, "clone", 17, spawn=True) == forks
     assert verdict(level, "fork") != ALLOW
     assert verdict(level, "clone", 0x10000000 | 17, spawn=True) == NO
+
+
+@pytest.mark.parametrize("level", [FULL, NO_NS, LANDLOCK])
+def test_who_may_start_processes_acts_on_no_others(level: Level) -> None:
+    assert verdict(level, "setpriority", 0, 0, 5, spawn=True) == ALLOW
+    for which, who in ((0, 12), (1, 0), (2, 0), (2, 1000)):
+        assert verdict(level, "setpriority", which, who, 19, spawn=True) == NO
+    assert verdict(level, "setpriority", 0, 0, 5) == NO
+    # Signals by pidfd only where the namespace or Landlock's scope says whose they may be.
+    assert verdict(level, "pidfd_send_signal", 5, 9, spawn=True) == ALLOW
+    assert verdict(level, "pidfd_send_signal", 5, 9) == NO
+    unscoped = verdict(level, "pidfd_send_signal", 5, 9, spawn=True, scoped=False)
+    assert unscoped == (ALLOW if level is FULL else NO)
 
 
 def test_a_connection_always_asks_where_a_listener_is() -> None:
