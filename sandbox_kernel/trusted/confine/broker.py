@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from . import _sys_notify as notify
-from .callers_paths import real_path
+from .callers_paths import as_own, real_path
 from .places import DEVICES, MACHINE_FILES, PROCESS_FILES
 from .syscall_numbers import TABLES
 
@@ -193,10 +193,10 @@ class Broker:
         return bool(call.arguments[where.path + 1] & (os.O_ACCMODE | os.O_CREAT | os.O_TRUNC))
 
     def _from_memory(self, path: str, pid: int) -> bytes | None:
-        for spelling in ("/proc/self/", f"/proc/{self._listener.worker_pid}/"):
-            if path.startswith(spelling) and path[len(spelling) :] in PROCESS_FILES:
-                with open(f"/proc/{pid}/{path[len(spelling) :]}", "rb") as file:
-                    return file.read()
+        path = as_own(path, pid)
+        if path.startswith(_SELF) and path[len(_SELF) :] in PROCESS_FILES:
+            with open(f"/proc/{pid}/{path[len(_SELF) :]}", "rb") as file:
+                return file.read()
         if path.startswith(_FDINFO) and path[len(_FDINFO) :].isdecimal():
             # A dormant copy looks for locks that it must not keep.
             with open(f"/proc/{pid}/fdinfo/{path[len(_FDINFO) :]}", "rb") as file:
@@ -320,6 +320,7 @@ class Broker:
         return os.path.join(real_path(parent, call.pid), base)
 
 
+_SELF = "/proc/self/"
 _FDINFO = "/proc/self/fdinfo/"
 _CWD_MASK = 0xFFFFFFFF
 #: Calls answered before the loop gets its turn.

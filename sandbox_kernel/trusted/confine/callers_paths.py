@@ -45,6 +45,19 @@ def real_path(path: str, task: int) -> str:
     return done
 
 
+def as_own(path: str, task: int) -> str:
+    """`/proc/PID/…` (psutil writes so) as `/proc/self/…` where thread `task` is of that process."""
+    _, proc, number, *rest = path.split("/", 3) if path.count("/") > 2 else ("", "", "")
+    if proc == "proc" and number.isdigit() and int(number) == _process_of(task):
+        return "/".join(("/proc/self", *rest))
+    return path
+
+
+def _process_of(task: int) -> int:
+    with open(f"/proc/{task}/status", encoding="utf-8", errors="replace") as lines:
+        return int(next(line for line in lines if line.startswith("Tgid:")).split()[1])
+
+
 def _parts(path: str) -> list[str]:
     """The names in a path, the first one last."""
     return [part for part in path.split("/") if part not in ("", ".")][::-1]

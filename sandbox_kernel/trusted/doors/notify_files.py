@@ -40,6 +40,7 @@ _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _BENEATH = _sys_files.RESOLVE_BENEATH | _sys_files.RESOLVE_NO_MAGICLINKS
 _EXACTLY = _BENEATH | _sys_files.RESOLVE_NO_SYMLINKS
 _MOST_HOPS = 8
+_PROC = b"/proc/"
 _OWN_LISTS = frozenset(
     b"/proc/%s/%s" % (own, name) for own in (b"self", b"thread-self") for name in (b"fd", b"task")
 )
@@ -102,6 +103,8 @@ class NotifyFiles:
             self._without_path(call, shape)
             return
         path = call.path(shape.path)
+        if path.startswith(_PROC) and path[len(_PROC) :][:1].isdigit():
+            path = self._as_self(call, path)
         if shape.kind is Kind.OPEN and path.rstrip(b"/") in _OWN_LISTS:
             self._own_list(call, shape, path)
             return
@@ -327,6 +330,13 @@ class NotifyFiles:
         call.check()
         _sys_stat.write_memory(call.task, call.arguments[shape.rest], text[:size])
         call.result(min(len(text), size))
+
+    @staticmethod
+    def _as_self(call: Call, path: bytes) -> bytes:
+        """`/proc/PID/…` of the caller's own process (psutil's spelling) as `/proc/self/…`."""
+        number, _, rest = path[len(_PROC) :].partition(b"/")
+        own = number.isdigit() and int(number) == worker_descriptors.process_of(call.task)
+        return b"/proc/self/" + rest if own else path
 
     def _own_list(self, call: Call, shape: PathCall, path: bytes) -> None:
         """The list of the caller's own descriptors or tasks; what is in it comes to the door."""

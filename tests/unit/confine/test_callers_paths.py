@@ -2,10 +2,12 @@
 
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sandbox_kernel.trusted.confine.callers_paths import real_path
+from sandbox_kernel.trusted.confine.callers_paths import as_own, real_path
 
 
 @pytest.fixture
@@ -43,3 +45,17 @@ def test_a_circle_of_links_is_an_error(tmp_path):
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(OSError, match="symbolic links"):
         real_path(str(tmp_path / "a"), os.getpid())
+
+
+def test_a_process_is_told_from_another_by_its_number(other):
+    assert as_own(f"/proc/{other}/stat", other) == "/proc/self/stat"
+    assert as_own(f"/proc/{other}/task/1/stat", other) == "/proc/self/task/1/stat"
+    for path in (f"/proc/{os.getpid()}/stat", f"/proc/{other}", "/proc/stat", "/proc/self/stat"):
+        assert as_own(path, other) == path
+
+
+def test_a_thread_is_its_process():
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(threading.get_native_id).result()
+        assert task != os.getpid()
+        assert as_own(f"/proc/{os.getpid()}/stat", task) == "/proc/self/stat"
