@@ -218,6 +218,13 @@ LAZY_CLASSES: list[LazyClass] = [
         "methods of known functions",
     ),
     LazyClass(
+        "sympy.interactive.printing",
+        "",
+        "_init_ipython_printing",
+        lambda _: [sys.modules["sympy.core._print_helpers"].Printable],
+        "how an expression is shown",
+    ),
+    LazyClass(
         "sympy.parsing.mathematica", "MathematicaParser", "__init__", _own_class, "translations"
     ),
     LazyClass("sympy.physics.secondquant", "FermionState", "__new__", _own_class, "a level"),
