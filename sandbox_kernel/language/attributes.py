@@ -18,7 +18,7 @@ from .ownership import Ownership, Seen, mro_of
 from .refusal import RefusedAttribute, RefusedValue
 from .special_names import FUNCTIONS, NO_ANSWER, OWN_FUNCTION, SUPER, SpecialNames, bound_of
 from .views import GuardedView, plain_text
-from .withheld import PRIVATE_OF_FUNCTIONS
+from .withheld import PRIVATE_DOCUMENTED
 
 __all__ = ["AttributeGuards", "plain_text"]
 
@@ -256,10 +256,9 @@ class AttributeGuards:
 
 
 def _is_documented(thing: Any, name: str) -> bool:
-    """True for a private attribute of a function that its library's documentation uses."""
-    if type(thing) is not types.FunctionType:
-        return False
-    return (thing.__module__, thing.__qualname__, name) in PRIVATE_OF_FUNCTIONS
+    """True for a private attribute that the documentation of its library uses."""
+    owners = (thing,) if type(thing) is types.FunctionType else mro_of(type(thing))
+    return any((o.__module__, o.__qualname__, name) in PRIVATE_DOCUMENTED for o in owners)
 
 
 def object_attribute(thing: Any, name: str) -> Any:

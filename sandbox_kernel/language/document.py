@@ -23,7 +23,7 @@ from .names import (
 )
 from .nodes import NODES, FieldVerdict, Row, Verdict
 from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, WARM_UP
-from .withheld import BEYOND_ALL, PRIVATE_GIVEN, PRIVATE_OF_FUNCTIONS, WITHHELD
+from .withheld import BEYOND_ALL, PRIVATE_DOCUMENTED, PRIVATE_GIVEN, WITHHELD
 
 __all__ = ["document", "main"]
 
@@ -168,7 +168,7 @@ def _modules() -> str:
             less = "all"
         lines.append(f"| `{name}` | {less} | {row.reason} |")
     private = [f"`{module}.{name}`" for module, names in PRIVATE_GIVEN.items() for name in names]
-    private += [f"`{module}.{of}.{name}`" for module, of, name in sorted(PRIVATE_OF_FUNCTIONS)]
+    private += [f"`{module}.{of}.{name}`" for module, of, name in sorted(PRIVATE_DOCUMENTED)]
     lines += [
         "",
         "Private names that their library's documentation uses, and which are given: "

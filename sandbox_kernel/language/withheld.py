@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_GIVEN", "PRIVATE_OF_FUNCTIONS", "WITHHELD", "Withheld"]
+__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_DOCUMENTED", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,14 @@ WITHHELD: dict[str, Withheld] = {
 PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
 """Private names that the documentation of a library itself uses."""
 
-PRIVATE_OF_FUNCTIONS = frozenset({("sympy.physics.vector.functions", "dynamicsymbols", "_t")})
-"""Private attributes of functions that the documentation of their library itself uses: module,
-function, name."""
+PRIVATE_DOCUMENTED = frozenset(
+    {
+        ("matplotlib.backend_bases", "Event", "_process"),
+        ("sympy.physics.vector.functions", "dynamicsymbols", "_t"),
+    }
+)
+"""Private attributes that the documentation of their library itself uses: module, function or
+class (then of its instances), name."""
 
 BEYOND_ALL = frozenset({"scipy.linalg.blas", "scipy.linalg.lapack"})
 """Modules whose documentation lists functions that their ``__all__`` leaves out."""

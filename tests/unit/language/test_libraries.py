@@ -90,6 +90,17 @@ SCENES = {
         "assert sympy.lambdify([x], sympy.Sum(x, (x, 1, 3)))(1) == 6\n"
         "assert sympy.solve(x ** 2 - 1) == [-1, 1]; sympy.Dummy(); sympy.integrate(x ** 2, x)",
     ),
+    "what a library's documentation reads of it": (
+        "sympy",
+        "import matplotlib, pandas as pd\nfrom sympy.physics.mechanics import dynamicsymbols\n"
+        "assert str(dynamicsymbols._t) == 't' and matplotlib.__version__\n"
+        "from matplotlib.backend_bases import MouseEvent\nimport matplotlib.pyplot as plt\n"
+        "MouseEvent('motion_notify_event', plt.figure().canvas, 1, 2)._process()\n"
+        "from scipy.linalg.blas import dgemm\nassert dgemm(1.0, [[2.0]], [[3.0]]) == 6\n"
+        "class D(pd.DataFrame):\n    _internal_names = pd.DataFrame._internal_names + ['kept']\n"
+        "    _internal_names_set = set(_internal_names)\n"
+        "d = D({'a': [1]}); d.kept = 2; assert list(d) == ['a']",
+    ),
     "graphs": (
         "networkx",
         "import networkx as nx\ng = nx.karate_club_graph(); nx.pagerank(g)\n"
