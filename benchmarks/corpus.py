@@ -9,6 +9,7 @@ that has the packages, and the outputs of each cell are compared: text after a n
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -91,25 +93,40 @@ def refusals(found: Found) -> tuple[int, list[str]]:
     return count, refused
 
 
-def outcomes(found: Found, players: Players, seconds: float) -> Iterator[tuple[str, Outcome]]:
+def outcomes(
+    found: Found, players: Players, seconds: float, kept: Path | None = None
+) -> Iterator[tuple[str, Outcome]]:
     """Compare document by document, for ``seconds`` in all; says what it is at on stderr.
 
     The documents of each package are taken in turn, so that a run that is cut short has asked of
-    all of them.
+    all of them. Outcomes are added to the file ``kept``, a line each; a document that has its
+    line there is not run again.
     """
     until = time.monotonic() + seconds
+    known = _known(kept)
     for number, (root, document) in enumerate(_by_turns(found)):
-        if time.monotonic() > until:
-            left = Outcome()
-            left.skipped["the run's time was over"] += len(document.cells)
-            yield document.package, left
-            continue
-        outcome = compare(players, root, document)
+        key = f"{document.package}/{document.path}"
+        outcome = known.get(key)
+        if outcome is None and time.monotonic() > until:
+            outcome = Outcome()
+            outcome.skip("the run's time was over", len(document.cells))
+        elif outcome is None:
+            outcome = compare(players, root, document)
+            if kept is not None:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([key, asdict(outcome)]) + "\n")
         for line in outcome.told:
             print(f"  {line}"[:400], flush=True)
         if number % 50 == 0:
             print(f"{number} of {len(found)} documents", file=sys.stderr, flush=True)
         yield document.package, outcome
+
+
+def _known(kept: Path | None) -> dict[str, Outcome]:
+    if kept is None or not kept.exists():
+        return {}
+    lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
+    return {key: Outcome(**fields) for key, fields in lines}
 
 
 def _by_turns(found: Found) -> Found:
@@ -132,6 +149,7 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--every", type=int, default=1, help="run every n-th document only")
     words.add_argument("--sources", type=Path, help="folder with sources, fetched and kept there")
     words.add_argument("--environment", type=Path, help="made there, or taken as it is, and kept")
+    words.add_argument("--resume", type=Path, help="file that keeps what each document gave")
     words.add_argument("--match", default="", help="run only documents whose path has this pattern")
     options = words.parse_args(argv)
     names = options.only or [*PACKAGES, *REPOSITORIES]
@@ -145,17 +163,25 @@ def main(argv: Sequence[str]) -> int:
         python = environment(ENVIRONMENT, options.environment or folder / "environment")
         players = Players(python, options.seconds)
         try:
-            results = list(outcomes(chosen, players, options.in_all))
+            results = list(outcomes(chosen, players, options.in_all, options.resume))
         finally:
             players.end()
     rows = _rows(count, refused, chosen, results)
-    for reason, number in sum((o.skipped for _, o in results), Counter()).most_common():
-        print(f"  not asked: {number} cells: {reason}")
+    tell_skipped(results)
     status = finish("corpus", "Real cells in the dialect", rows, options.json)
     if count < CELLS and options.only is None:
         print(f"  fewer than {CELLS} cells: MISSED")
         return 1
     return status
+
+
+def tell_skipped(results: Sequence[tuple[str, Outcome]]) -> None:
+    """Print how many cells were not asked, by reason."""
+    skipped: Counter[str] = Counter()
+    for _, outcome in results:
+        skipped.update(outcome.skipped)
+    for reason, number in skipped.most_common():
+        print(f"  not asked: {number} cells: {reason}")
 
 
 def _rows(

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +52,11 @@ class Outcome:
     cells: list[tuple[str, bool]] = field(default_factory=list)
     shown: int = 0
     told: list[str] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def skip(self, reason: str, cells: int = 1) -> None:
+        """Note that cells were not asked."""
+        self.skipped[reason] = self.skipped.get(reason, 0) + cells
 
     @property
     def asked(self) -> int:
@@ -125,9 +128,10 @@ def compare(players: Players, root: Path, document: Document) -> Outcome:
     plain = players.play("plain", root, document, document.cells)["cells"]
     unreached = len(document.cells) - len(plain)
     if unreached:
-        outcome.skipped["not reached within the time limit"] += unreached
+        outcome.skip("not reached within the time limit", unreached)
     if all(cell["error"] is not None for cell in plain):
-        outcome.skipped.update(_reason(cell) for cell in plain)
+        for cell in plain:
+            outcome.skip(_reason(cell))
         return outcome
     cells = document.cells[: len(plain)]
     ours = players.play("restricted", root, document, cells, _LONGER)["cells"]
@@ -135,7 +139,7 @@ def compare(players: Players, root: Path, document: Document) -> Outcome:
     held = False
     for number, cell in enumerate(plain):
         if cell["error"] is not None:
-            outcome.skipped[_reason(cell)] += 1
+            outcome.skip(_reason(cell))
             continue
         mine = ours[number] if number < len(ours) else None
         why = _difference(cell, mine)
@@ -144,14 +148,14 @@ def compare(players: Players, root: Path, document: Document) -> Outcome:
         if why is not None and again is not None:
             second = again[number] if number < len(again) else None
             if _difference(cell, second) is not None:
-                outcome.skipped["not the same twice in plain CPython"] += 1
+                outcome.skip("not the same twice in plain CPython")
                 continue
             if mine is not None and (policy := _NOT_GRANTED.search(mine["why"])):
                 held = True
-                outcome.skipped[f"the run's policy does not grant it: {policy[0]}"] += 1
+                outcome.skip(f"the run's policy does not grant it: {policy[0]}")
                 continue
             if held and mine is not None and mine["error"] == "NameError":
-                outcome.skipped["needs a name of a cell that the policy held up"] += 1
+                outcome.skip("needs a name of a cell that the policy held up")
                 continue
         outcome.cells.append((document.cells[number], why is None))
         outcome.shown += bool(cell["text"])

@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 import tempfile
 import tomllib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.corpus import ENVIRONMENT, Found, corpus, outcomes
+from benchmarks.corpus import ENVIRONMENT, Found, corpus, outcomes, tell_skipped
 from benchmarks.corpus_compare import Outcome, Players
 from benchmarks.report import Row, finish, parser
 from benchmarks.sources import environment
@@ -81,6 +80,7 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--in-all", type=float, default=3600.0, help="seconds for all runs")
     words.add_argument("--every", type=int, default=1, help="run every n-th example only")
     words.add_argument("--sources", type=Path, help="folder with sources, fetched and kept there")
+    words.add_argument("--resume", type=Path, help="file that keeps what each example gave")
     words.add_argument("--environment", type=Path, help="made there, or taken as it is, and kept")
     options = words.parse_args(argv)
     wanted = [g for g in GALLERIES if not options.only or g.name in options.only]
@@ -92,11 +92,10 @@ def main(argv: Sequence[str]) -> int:
         python = environment(ENVIRONMENT, options.environment or folder / "environment")
         players = Players(python, options.seconds, given_modules(POLICY))
         try:
-            results = list(outcomes(found, players, options.in_all))
+            results = list(outcomes(found, players, options.in_all, options.resume))
         finally:
             players.end()
-    for reason, number in sum((o.skipped for _, o in results), Counter()).most_common():
-        print(f"  not asked: {number} cells: {reason}")
+    tell_skipped(results)
     rows = [
         _row(g.name, [o for p, o in results if p == g.source.partition("==")[0]]) for g in wanted
     ]
