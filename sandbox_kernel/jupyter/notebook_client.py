@@ -12,6 +12,7 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from nbclient.util import run_sync
 from nbformat import NotebookNode
 from traitlets import Unicode
 
@@ -66,6 +67,9 @@ class SandboxExecution(NotebookClient):
             return await super().async_execute_cell(cell, *args, **kwargs)
         finally:
             session.metadata = before
+
+    # nbclient's own is made from its own coroutine; nbconvert and papermill call this one.
+    execute_cell = run_sync(async_execute_cell)
 
 
 class SandboxNotebookClient(SandboxExecution):

@@ -27,6 +27,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from sandbox_kernel.jupyter.hub import POLICY_VARIABLE
 from sandbox_kernel.jupyter.notebook_of import find
 from sandbox_kernel.trusted.launch_inputs import LaunchInputs, NoRequest, hand_over
+from sandbox_kernel.trusted.notebook_file import NotebookFile
 
 MODULE = ["-P", "-m", "sandbox_kernel"]
 
@@ -39,6 +40,7 @@ class SandboxProvisioner(LocalProvisioner):
     """Starts "Sandboxed Python" with what is known about the notebook it is for."""
 
     inputs = LaunchInputs()
+    notebook: NotebookFile | None = None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Find the notebook before the environment is mixed with the kernelspec's.
@@ -48,8 +50,14 @@ class SandboxProvisioner(LocalProvisioner):
         """
         directory = kwargs.get("cwd")
         found = find(self.parent, kwargs.get("env"), str(directory) if directory else None)
-        if found.found_by != "nobody" or self.inputs.found_by == "nobody":
+        if self.notebook is not None and found.found_by in ("session", "nobody"):
+            # A restart. The server still names the path that the notebook had at the first start.
+            self.notebook.look()
+            self.inputs = msgspec.structs.replace(self.inputs, notebook=self.notebook.path)
+        elif found.found_by != "nobody" or self.inputs.found_by == "nobody":
             self.inputs = found
+        if self.notebook is None and self.inputs.found_by == "session":
+            self.notebook = NotebookFile(str(self.inputs.notebook))
         policy = os.environ.get(POLICY_VARIABLE)
         if policy and self.inputs.policy is None:
             self.inputs = msgspec.structs.replace(self.inputs, policy=policy)
@@ -71,6 +79,13 @@ class SandboxProvisioner(LocalProvisioner):
             return await super().launch_kernel([*cmd, "--launch-inputs", str(descriptor)], **kwargs)
         finally:
             os.close(descriptor)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Let go of the notebook's file. Called by `KernelManager.cleanup_resources`."""
+        if self.notebook is not None and not restart:
+            self.notebook.close()
+            self.notebook = None
+        await super().cleanup(restart)
 
     def sandboxed_command(self, cmd: list[str]) -> list[str]:
         """`cmd` when it runs the sandboxed kernel, else the command that does.

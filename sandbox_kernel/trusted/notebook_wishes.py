@@ -31,12 +31,3 @@ def notebook_metadata(path: str) -> tuple[Any, list[Problem]]:
 
 class _Notebook(msgspec.Struct):
     metadata: dict[str, Any] = {}
-
-
-def saved_at(path: str) -> tuple[int, int] | None:
-    """What changes with every save of a file; None where there is no such file."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +31,8 @@ from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
 from .capabilities.wording import visible
 from .cell_questions import CellQuestions
-from .notebook_wishes import notebook_metadata, saved_at
+from .notebook_file import NotebookFile
+from .notebook_wishes import notebook_metadata
 from .once_writable import OnceWritable
 from .output_gate import DisplayRules
 from .session_rights import SessionRights
@@ -70,8 +72,7 @@ class Permissions:
         self.clock = clock
         folder = Path(data_directory)
         notebook = session.places.notebook or ""
-        self._metadata_given = metadata_given
-        self._saved = saved_at(notebook) if notebook else None
+        self._file = NotebookFile(notebook) if notebook and not metadata_given else None
         self.store = ApprovalStore(folder / "approvals.json")
         self.audit = AuditLog(folder / "audit.jsonl", notebook=notebook)
         self.problems: list[str] = [str(p) for p in session.rights.problems]
@@ -163,20 +164,31 @@ class Permissions:
 
     def _read_again(self) -> None:
         """Follow the notebook's own wishes when its file was saved with others."""
-        path = self.session.places.notebook
-        if path is None or self._metadata_given:
+        if self._file is None:
             return
-        saved = saved_at(path)
-        if saved is None or saved == self._saved:
+        saved = self._file.look()
+        if self._file.path != self.session.places.notebook:
+            self._moved(self._file.path)
+        if not saved:
             return
-        self._saved = saved
-        metadata, problems = notebook_metadata(path)
+        metadata, problems = notebook_metadata(self._file.path)
         for problem in problems:
             self.problem(str(problem))
         if not problems and self.session.set_request(metadata):
             self.record("asked", kind="metadata", who="the notebook")
             for found in self.session.rights.problems:
                 self.problem(str(found))
+
+    def _moved(self, path: str) -> None:
+        """Follow a notebook that was renamed. Its rights stay where they began until a restart."""
+        places = self.session.places
+        self.session.move(replace(places, notebook=path))
+        self.audit.notebook = path
+        if os.path.dirname(path) != places.folder:
+            self.problem(
+                f"the notebook was moved to {path}; paths stay relative to {places.folder} until"
+                " the kernel is restarted"
+            )
 
     def end_cell(self) -> None:
         """Called when a cell is over: one-cell grants end, questions too."""

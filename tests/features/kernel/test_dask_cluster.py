@@ -34,7 +34,9 @@ cluster = LocalCluster(
 )
 client = Client(cluster)
 """
-ARRAY = "import dask.array as da\nx = da.ones((600, 600), chunks=200)\nfloat((x + x.T).sum().compute())"
+ARRAY = (
+    "import dask.array as da\nx = da.ones((600, 600), chunks=200)\nfloat((x + x.T).sum().compute())"
+)
 FRAME = (
     "import pandas as pd, dask.dataframe as dd\n"
     "f = dd.from_pandas(pd.DataFrame({'a': range(100), 'b': [1, 2] * 50}), npartitions=4)\n"
