@@ -41,7 +41,11 @@ def normal(text: str) -> str:
     and the order of the words within braces (sets)."""
     for pattern, name in _NORMAL:
         text = pattern.sub(name, text)
-    return re.sub(r"\{([^{}]*)\}", lambda m: "{" + ",".join(sorted(m[1].split(","))) + "}", text)
+    return re.sub(r"\{([^{}]*)\}", _sorted_words, text)
+
+
+def _sorted_words(braces: re.Match[str]) -> str:
+    return "{" + ", ".join(sorted(word.strip() for word in braces[1].split(","))) + "}"
 
 
 @dataclass
@@ -120,6 +124,8 @@ class Players:
             assert process.stdin is not None
             process.stdin.close()
             process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 def compare(players: Players, root: Path, document: Document) -> Outcome:
