@@ -31,7 +31,10 @@ for line in channel.makefile("rb"):
     exec(json.loads(line), names)
     channel.sendall(json.dumps(names["it"]).encode() + b"\\n")
 """
-SEALED = "from sandbox_kernel.sandboxed.seal import seal; seal(int(sys.argv[2]))"
+SEALED = """from sandbox_kernel.sandboxed.seal import seal
+from sandbox_kernel.sandboxed.installed import find_installed_by_list
+seal(int(sys.argv[2]))
+find_installed_by_list()"""
 
 
 def rights_of(folder: Path, text: str) -> Rights:

@@ -309,10 +309,12 @@ class Worker:
 
 def main(argv: list[str]) -> None:
     """Entry point; `argv` is the channel's and the seal's descriptor."""
+    from .installed import find_installed_by_list
     from .seal import seal
 
     channel_fd, seal_fd = (int(text) for text in argv)
     seal(seal_fd)
+    find_installed_by_list()
     channel = socket.socket(fileno=channel_fd)
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     Worker(channel).run()

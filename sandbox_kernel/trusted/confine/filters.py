@@ -37,6 +37,8 @@ def seccomp_rules(
     path_action = NOTIFY if level is Level.NO_NAMESPACES else ALLOW
     for group in (table.METADATA, table.OPENS, table.TREE_CHANGES):
         put(group, path_action)
+    if not inside_mounts:
+        rules["newfstatat"] = _own_status(path_action)
     if not inside_mounts and not truncation_mediated:
         rules["truncate"] = Rule(refuse(errno.EPERM))
     if inside_mounts:
@@ -65,14 +67,14 @@ def seccomp_rules(
     # A negative number means a group, or everybody: what a program that starts others needs.
     many = Case((Arg(0, 0x80000000, 0x80000000),), refuse(errno.EPERM))
     rules["kill"] = Rule(signals, () if spawn else (many,))
-    rules.update(_sockets(ask))
-    return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
     if spawn:
         # `nice` of oneself. Without a pid namespace another number is another program of the
         # person's, and PRIO_USER is all of them.
         rules["setpriority"] = Rule(refuse(errno.EPERM), (Case((Arg(0, 0), Arg(1, 0)), ALLOW),))
         if inside_mounts or scoped_signals:
             rules["pidfd_send_signal"] = Rule(ALLOW)
+    rules.update(_sockets(ask))
+    return {numbers[name]: rule for name, rule in rules.items() if name in numbers}
 
 
 def _clone(fork: int) -> Rule:
@@ -85,6 +87,12 @@ def _clone(fork: int) -> Rule:
             Case((Arg(0, 0, odd),), fork),
         ),
     )
+
+
+def _own_status(otherwise: int) -> Rule:
+    """glibc's fstat: an open descriptor, an empty path. A path in its place tells what `stat` of
+    it tells, which is a stated gap."""
+    return Rule(otherwise, (Case((Arg(3, table.AT_EMPTY_PATH),), ALLOW),))
 
 
 def _one_of(index: int, values: Iterable[int], otherwise: int) -> Rule:

@@ -116,6 +116,8 @@ ABSENT: Final = _group(
     "clone3 openat2 io_uring_setup io_uring_enter io_uring_register map_shadow_stack",
 )
 
+#: fstatat and statx: the descriptor itself is meant (stat(2)).
+AT_EMPTY_PATH: Final = 0x1000
 #: pthread_create's shape: a thread of this process and no new namespace (clone(2)).
 CLONE_THREAD: Final = 0x00010000
 CLONE_NEW_ANY: Final = 0x7E020000

@@ -117,6 +117,27 @@ def test_at_full_only_scratch_and_the_parents_of_writable_points_may_be_written(
     assert rules["/"] == READ
 
 
+@pytest.mark.parametrize(("level", "handles"), [(Level.FULL, False), (Level.NO_NAMESPACES, True)])
+def test_reading_is_left_to_the_mounts_where_there_are_any(level: Level, handles: bool) -> None:
+    plan = seal_plan(
+        level,
+        facts(),
+        trees=("/usr/lib",),
+        listed=(),
+        scratch="/tmp/s",
+        writable_points=(),
+        rlimits={},
+        spawn=False,
+    )
+    assert plan.landlock is not None
+    read_file, write_file, read_directory, truncate = 1 << 2, 1 << 1, 1 << 3, 1 << 14
+    assert bool(plan.landlock.handled_files & read_file) is handles
+    assert bool(plan.landlock.handled_files & truncate) is handles
+    assert plan.landlock.handled_files & write_file
+    assert plan.landlock.handled_files & read_directory
+    assert all(access for _, access in plan.landlock.rules)  # A rule of nothing is an error.
+
+
 def test_without_mounts_only_the_scratch_may_be_written() -> None:
     rules = dict(landlock_rules_static(["/usr/lib"], ["/p"], "/tmp/s"))
     assert {path for path, access in rules.items() if access & 256} == {"/tmp/s"}
