@@ -89,6 +89,21 @@ def bounded_limits(
     return limits, session, problems
 
 
+def person_limits(policy: Policy, system: Policy | None) -> Mapping[str, Limit]:
+    """What all kernels of a person may use together: of both policies the smaller."""
+    found: dict[str, Limit] = {}
+    for source in (policy, system):
+        for name in model.PersonLimits.__struct_fields__ if source else ():
+            assert source is not None
+            amount = getattr(source.table.limits.person, name)
+            if amount is None or amount.unlimited:
+                continue
+            if name not in found or amount.value < found[name].value:
+                origin = source.origin("limits", "person", name)
+                found[name] = Limit(name, amount, amount, origin)
+    return found
+
+
 def narrow_limits(
     limits: Mapping[str, Limit], table: model.RequestTable, origin: Origin
 ) -> Mapping[str, Limit]:

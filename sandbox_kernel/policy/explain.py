@@ -74,6 +74,10 @@ def explanation(rights: Rights) -> dict[str, object]:
             name: {"value": _value(limit), "line": limit.origin.place}
             for name, limit in rights.session_limits.items()
         },
+        "person_limits": {
+            name: {"value": _value(limit), "line": limit.origin.place}
+            for name, limit in rights.person_limits.items()
+        },
         "problems": [{"code": p.code, "text": str(p)} for p in rights.problems],
     }
 
@@ -107,6 +111,10 @@ def explain(rights: Rights) -> str:
     lines += _section(
         "Limits of the session",
         [f"{name} {v.amount}  [{v.origin.place}]" for name, v in rights.session_limits.items()],
+    )
+    lines += _section(
+        "Limits of all of a person's kernels",
+        [f"{name} {v.amount}  [{v.origin.place}]" for name, v in rights.person_limits.items()],
     )
     lines += _section("Problems", [str(problem) for problem in rights.problems])
     return "\n".join(lines).rstrip() + "\n"

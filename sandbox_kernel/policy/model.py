@@ -250,11 +250,31 @@ class LimitSet(Table, frozen=True, kw_only=True):
     ] = None
 
 
+class PersonLimits(Table, frozen=True, kw_only=True):
+    """What all kernels of one person on a machine may use together; nothing raises these."""
+
+    kernels: Annotated[Count | None, Meta(description="Kernels that run at once.")] = None
+    memory: Annotated[
+        Size | None, Meta(description="Memory of all workers and their dormant copies.")
+    ] = None
+    threads: Annotated[Count | None, Meta(description="Threads at once.")] = None
+    processes: Annotated[
+        Count | None, Meta(description="Child processes at once, where `spawn` allows any.")
+    ] = None
+    cpus: Annotated[
+        Count | None, Meta(description="Processors on which all of their workers run.")
+    ] = None
+
+
 class Limits(LimitSet, frozen=True, kw_only=True):
-    """Limits of a cell; `max` is what a request may raise them to, `session` are totals."""
+    """Limits of a cell; `max` is what a request may raise them to, `session` are totals.
+
+    `person` holds for all kernels of a person together.
+    """
 
     max: LimitSet = LimitSet()
     session: LimitSet = LimitSet()
+    person: PersonLimits = PersonLimits()
 
 
 class Questions(Table, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ TABLES: tuple[type[msgspec.Struct], ...] = (
     model.Display,
     model.Processes,
     model.LimitSet,
+    model.PersonLimits,
     model.Questions,
     model.Snapshots,
     model.Issuer,

@@ -26,7 +26,7 @@ from typing import Literal
 
 from . import entries as make
 from . import model
-from .bounds import bounded_limits, bounded_settings, narrow_limits
+from .bounds import bounded_limits, bounded_settings, narrow_limits, person_limits
 from .entries import meet
 from .kinds import choices, files, paths, sockets
 from .load import Policy
@@ -151,6 +151,7 @@ def resolve(
         denials=denials,
         limits=limits,
         session_limits=session,
+        person_limits=person_limits(policy, system),
         places=places,
         now=now,
         problems=tuple(sorted(set(problems))),

@@ -190,6 +190,7 @@ class Rights(Settings):
     denials: tuple[Denial, ...]
     limits: Mapping[str, Limit]
     session_limits: Mapping[str, Limit]
+    person_limits: Mapping[str, Limit]
     places: Places
     now: float
     problems: tuple[Problem, ...] = ()

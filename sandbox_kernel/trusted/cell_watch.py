@@ -20,6 +20,7 @@ from .disk_use import Use
 from .limits.cgroup import OuterWall
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
+from .limits.person import PersonsKernels
 from .limits.sampling import MonitorFailed, Sample, Tree, end_children, read_process
 from .limits.scratch_use import ScratchUse
 from .limits.usage import UsageReply
@@ -119,6 +120,14 @@ class CellWatch:
         if caps != self._caps:
             self._caps = caps
             self._supervisor.gate.raise_limit(caps)
+
+    def join(self, kernels: PersonsKernels | None, why_not: str) -> None:
+        """Called at the start: this kernel's place among those of the person."""
+        session = self._supervisor.session
+        if kernels is not None and session is not None:
+            self.monitor.join(kernels, session.rights.person_limits)
+        elif why_not:
+            self._supervisor.warn(why_not)
 
     def begin(self, request: Incoming) -> None:
         """Called before a request goes to the worker; a cell's metadata may lower its limits."""

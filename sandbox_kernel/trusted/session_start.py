@@ -43,7 +43,7 @@ def _places(
         notebook=notebook,
         home=os.path.expanduser("~"),
         read_only=policies.paths,
-        closed=(data_directory(options), _runtime_directory()),
+        closed=(data_directory(options), runtime_directory()),
         canonical=os.path.realpath,
     )
 
@@ -62,7 +62,8 @@ def approvals_file(options: LaunchOptions) -> str:
     return os.path.join(data_directory(options), "approvals.json")
 
 
-def _runtime_directory() -> str:
+def runtime_directory() -> str:
+    """Where connection files lie; closed to every cell."""
     from jupyter_core.paths import jupyter_runtime_dir
 
     return str(jupyter_runtime_dir())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .confine.launch import Warden
     from .connection import Connection
     from .doors import Doors
+    from .limits.person import PersonsKernels
     from .session_rights import SessionRights
 
 
@@ -72,6 +73,9 @@ class Begun:
         #: The first worker, until the supervisor asks for it.
         self.first: Generation | None = None
         self.doors: Doors | None = None
+        #: This kernel among all of the person's; or why they are not counted.
+        self.kernels: PersonsKernels | None = None
+        self.not_counted = ""
 
     def start(self, options: LaunchOptions) -> None:
         """Raises `KernelFault`, and has then left no process behind."""
@@ -79,9 +83,12 @@ class Begun:
 
         process = start_process()
         try:
-            from .session_start import session_rights, worker_spec
+            from .limits.person import joined
+            from .session_start import runtime_directory, session_rights, worker_spec
 
             self.session = session_rights(options)
+            limits = self.session.rights.person_limits
+            self.kernels, self.not_counted = joined(runtime_directory(), limits)
             spec = worker_spec(self.session, options)
             from .confine.launch import Warden
 
@@ -132,6 +139,7 @@ async def _serve(connection: Connection, begun: Begun, options: LaunchOptions) -
         data_directory(options),
         options.metadata is not None,
     )
+    supervisor.watch.join(begun.kernels, begun.not_counted)
     for text in () if begun.warden is None else begun.warden.warnings:
         supervisor.warn(text)
     with _end_with_parent(supervisor.stop):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,9 +18,10 @@ from typing import Any, Protocol
 from ...policy.rights import Limit
 from . import walls, wording
 from .escalation import Escalation
+from .person import PersonsKernels
 from .sampling import MonitorFailed, Sample, Tree, end_children
 from .table import BY_NAME, LIMITS
-from .usage import numbers
+from .usage import numbers, together
 from .verdict import Reached, exceeded, next_look, used
 
 #: Seconds between two looks while a cell runs.
@@ -87,6 +89,10 @@ class Monitor:
         self._standing = dict(limits)
         self._limits = dict(limits)
         self._session = dict(session or {})
+        #: Limits for all kernels of the person, and those kernels; None where nobody counts them.
+        self._person: dict[str, Limit] = {}
+        self._kernels: PersonsKernels | None = None
+        self._processors: frozenset[int] | None = None
         self._spent: dict[str, float] = {}
         self._meters: dict[str, Callable[[], float]] = {}
         self.tree: Tree | None = None
@@ -130,8 +136,22 @@ class Monitor:
         self._last = None
         self._slack = 0
         self._fit_wall(self._look())
-        walls.pin(tree.worker, self._limits)
+        self._pin()
         self._idle()
+
+    def join(self, kernels: PersonsKernels, limits: Mapping[str, Limit]) -> None:
+        """The person has other kernels too, and `limits` hold for all of them together."""
+        self._kernels, self._person = kernels, dict(limits)
+
+    def _pin(self) -> None:
+        """Hold the worker to its processors. Raises `MonitorFailed`."""
+        assert self.tree is not None
+        place = -1 if self._kernels is None else self._kernels.place
+        self._processors = walls.processors(
+            os.sched_getaffinity(0), self._limits, self._person, place, os.getuid()
+        )
+        if self._processors is not None:
+            walls.pin(self.tree.worker, self._processors)
 
     def detach(self) -> None:
         """The worker is gone: nothing to look at until the next one."""
@@ -143,6 +163,9 @@ class Monitor:
     def close(self) -> None:
         """The kernel ends."""
         self.detach()
+        if self._kernels is not None:
+            self._kernels.close()
+            self._kernels = None
 
     def begin_cell(self, narrowed: Mapping[str, Limit] | None = None) -> None:
         """A request goes to the worker. `narrowed`: the limits of this cell alone."""
@@ -164,7 +187,7 @@ class Monitor:
 
     def _first_look(self) -> float:
         assert self._begin is not None
-        return next_look(self._begin, self._begin, self._limits, PERIOD)
+        return next_look(self._begin, self._begin, self._limits, PERIOD, person=self._person)
 
     def end_cell(self) -> Sample | None:
         """The request is over; what the worker uses now, when it could be measured."""
@@ -193,11 +216,14 @@ class Monitor:
 
     def may_fork(self) -> bool:
         """Called at each fork of a cell: is there room for one more process?"""
-        limit = self._limits.get("processes")
-        if self.tree is None or limit is None:
+        limit, whole = self._limits.get("processes"), self._person.get("processes")
+        if self.tree is None or (limit is None and whole is None):
             return self.tree is not None
         try:
-            allowed = self.tree.count_children() < limit.value
+            own = self.tree.count_children()
+            allowed = limit is None or own < limit.value
+            if whole is not None and self._kernels is not None:
+                allowed &= own + self._kernels.others().processes < whole.value
         except MonitorFailed as failure:
             _log.error("a fork was refused: %s", failure)
             return False
@@ -295,6 +321,10 @@ class Monitor:
         memory = self._limits.get("memory")
         near = math.inf if memory is None else memory.value * NEAR
         sample = self.tree.sample(now, waited, self._read_meters, near)
+        if sample is not None and self._kernels is not None:
+            self._kernels.publish(sample)
+            if self._person:
+                sample = replace(sample, others=vars(self._kernels.others()))
         if sample is None:  # It has just ended: what it had used is what was seen last.
             return replace(self._last or Sample(now), clock=now, waited=waited)
         self.peak_memory = max(self.peak_memory, sample.memory)
@@ -317,9 +347,13 @@ class Monitor:
         try:
             self._host.looked(sample)
             self._fit_wall(sample)
+            if self._processors is not None:
+                walls.pin(self.tree.worker, self._processors)
         except MonitorFailed as failure:
             self._fail(failure)
-        reached = exceeded(sample, self._begin, self._limits, self._spent, self._session)
+        reached = exceeded(
+            sample, self._begin, self._limits, self._spent, self._session, self._person
+        )
         if reached is not None and self._escalation.reach(reached, sample.clock):
             self._tell(reached)
         ends_at = self._escalation.ends_at(self._grace)
@@ -332,7 +366,7 @@ class Monitor:
         if sample.clock - self._published >= PUBLISH_EVERY:
             self._published = sample.clock
             self._host.event("usage", self.usage())
-        wait = next_look(sample, self._begin, self._limits, PERIOD, before)
+        wait = next_look(sample, self._begin, self._limits, PERIOD, before, self._person)
         if ends_at is not None:
             wait = max(min(PERIOD, ends_at - sample.clock), 0.001)
         self._schedule(wait)
@@ -478,7 +512,10 @@ class Monitor:
 
     def usage(self) -> dict[str, Any]:
         """Numbers for `status` and the `usage` event: seconds, bytes, pieces."""
-        return numbers(self._limits, self._last, self._begin, self.peak_memory)
+        body = numbers(self._limits, self._last, self._begin, self.peak_memory)
+        if self._person and self._last is not None:
+            body["person"] = together(self._person, self._last)
+        return body
 
     def look(self) -> Sample:
         """Look now, so that `usage` is of this moment. Raises `MonitorFailed`."""

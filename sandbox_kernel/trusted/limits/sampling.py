@@ -57,6 +57,8 @@ class Sample:
     threads: int = 0
     children: int = 0
     meters: Mapping[str, float] = field(default_factory=dict)
+    #: What the person's other kernels use, by the names of limits.
+    others: Mapping[str, float] = field(default_factory=dict)
 
     def meter(self, name: str) -> float:
         """A counter kept elsewhere; one that nobody keeps has nothing to count."""

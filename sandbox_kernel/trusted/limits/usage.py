@@ -44,6 +44,22 @@ def numbers(
     return body
 
 
+def together(limits: Mapping[str, Limit], sample: Sample) -> dict[str, dict[str, Any]]:
+    """What all kernels of the person use and may use, by the names of limits. Pure."""
+    own = {"kernels": 1, "memory": sample.memory, "threads": sample.threads}
+    own["processes"] = sample.children
+    rows: dict[str, dict[str, Any]] = {}
+    for name, limit in limits.items():
+        rows[name] = {
+            "allowed": limit.value,
+            "text": str(limit.amount),
+            "set_by": limit.origin.place,
+        }
+        if name in own:
+            rows[name]["used"] = own[name] + sample.others.get(name, 0.0)
+    return rows
+
+
 class UsageReply:
     """Remembers the last sample, because a percentage needs two."""
 

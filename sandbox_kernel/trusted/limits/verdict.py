@@ -17,6 +17,8 @@ MEMORY_ENDS = 1.03
 _LEFT_BEHIND = 1.25
 #: Bytes a second at which a machine fills fresh memory, about.
 _FILL_RATE = 4e9
+#: Scope of a limit that holds for all kernels of a person.
+ALL_KERNELS = "all your kernels together"
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ def exceeded(
     limits: Mapping[str, Limit],
     spent: Mapping[str, float],
     session: Mapping[str, Limit],
+    person: Mapping[str, Limit] | None = None,
 ) -> Reached | None:
-    """The first limit that the cell has gone beyond, of the cell's own and of the session's.
+    """The first limit that the cell has gone beyond: its own, the session's, the person's.
 
-    `spent` is what earlier cells of the session have used. A limit whose wall refuses by itself is
+    `spent` is what earlier cells of the session have used; of what all kernels of a person use
+    together, the cell answers that has added to it. A limit whose wall refuses by itself is
     no reason to interrupt. What a cell finds above a limit when it begins (memory that an earlier
     cell left behind) may not grow, but it may be cleaned up.
     """
@@ -67,6 +71,11 @@ def exceeded(
             over_all = amount + (spent.get(kind.name, 0.0) if kind.total else 0.0)
             if over_all > total.value:
                 return Reached(kind, over_all, total, "the session")
+        whole = (person or {}).get(kind.name)
+        if whole is not None and amount > kind.measure(begin):
+            together = amount + now.others.get(kind.name, 0.0)
+            if together > whole.value:
+                return Reached(kind, together, whole, ALL_KERNELS)
     return None
 
 
@@ -76,6 +85,7 @@ def next_look(
     limits: Mapping[str, Limit],
     period: float,
     last: Sample | None = None,
+    person: Mapping[str, Limit] | None = None,
 ) -> float:
     """Seconds until the next sample: `period`, or less where a limit may be met before.
 
@@ -92,11 +102,15 @@ def next_look(
             else:
                 left = limit.value - spent
             wait = min(wait, max(left, 0.0) + 0.0005)
-    memory = limits.get("memory")
-    if memory is not None:
-        wait = min(wait, max(memory.value * (MEMORY_ENDS - 1) / _FILL_RATE, 0.003))
-    if memory is not None and last is not None and now.clock > last.clock:
-        growth = (now.memory - last.memory) / (now.clock - last.clock)
-        if growth > 0:
-            wait = min(wait, max((memory.value - now.memory) / growth / 2, 0.0))
+    own, whole = limits.get("memory"), (person or {}).get("memory")
+    rooms = [] if own is None else [(own.value, own.value - now.memory)]
+    if whole is not None:
+        others = now.others.get("memory", 0.0)
+        rooms.append((whole.value, whole.value - others - now.memory))
+    for allowed, room in rooms:
+        wait = min(wait, max(allowed * (MEMORY_ENDS - 1) / _FILL_RATE, 0.003))
+        if last is not None and now.clock > last.clock:
+            growth = (now.memory - last.memory) / (now.clock - last.clock)
+            if growth > 0:
+                wait = min(wait, max(room / growth / 2, 0.0))
     return max(wait, 0.002)

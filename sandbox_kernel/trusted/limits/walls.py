@@ -12,7 +12,7 @@ import math
 import os
 import re
 import resource
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ...policy.rights import Limit
 from .sampling import MonitorFailed
@@ -117,16 +117,39 @@ def _tasks(limits: Mapping[str, Limit]) -> int:
     return threads + max(processes, 0) + 4
 
 
-def pin(pid: int, limits: Mapping[str, Limit]) -> None:
-    """Let the worker run on as many processors as `cpus` says, of those that we have ourselves."""
-    limit = limits.get("cpus")
-    if limit is None or math.isinf(limit.value):
-        return
-    own = sorted(os.sched_getaffinity(0))
+def processors(
+    own: Collection[int],
+    limits: Mapping[str, Limit],
+    person: Mapping[str, Limit],
+    place: int,
+    user: int,
+) -> frozenset[int] | None:
+    """On which of the processors `own` the worker runs; None: on all of them. Pure.
+
+    All kernels of a person stay within the `cpus` of the person, and each within its own `cpus` of
+    those. Different people (`user` is the user id) and different kernels (`place` is the kernel's
+    number among the person's) begin at different ones, so that they do not all meet on the first.
+    """
+    shared = sorted(own)
+    for limit, start in ((person.get("cpus"), user), (limits.get("cpus"), max(place, 0))):
+        if limit is not None and limit.value < len(shared):
+            number = max(int(limit.value), 1)
+            shared = [shared[(start * number + n) % len(shared)] for n in range(number)]
+    return frozenset(shared) if len(shared) < len(own) else None
+
+
+def pin(pid: int, wanted: frozenset[int]) -> None:
+    """Let every thread of the worker run on these processors, whatever it has set itself.
+
+    Raises `MonitorFailed` when the kernel refuses.
+    """
     try:
-        os.sched_setaffinity(pid, own[: max(int(limit.value), 1)])
-    except ProcessLookupError:
-        return
+        for task in os.listdir(f"/proc/{pid}/task"):
+            # A thread may choose among the processors that we have (sched_setaffinity(2)).
+            if not os.sched_getaffinity(int(task)) <= wanted:
+                os.sched_setaffinity(int(task), wanted)
+    except (FileNotFoundError, ProcessLookupError):
+        return  # It, or one of its threads, has ended: the next look sees the others.
     except OSError as error:
         raise MonitorFailed(f"processors of the worker: {error}") from error
 

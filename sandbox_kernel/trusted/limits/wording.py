@@ -6,6 +6,7 @@ import math
 
 from ...policy.rights import Limit
 from ...policy.units import Count, Duration, Size
+from .verdict import ALL_KERNELS
 
 KEPT = "All variables are kept."
 
@@ -57,6 +58,8 @@ def remedy(limit: Limit, scope: str = "a cell") -> str:
     """How to ask for more of it."""
     if scope == "the session":
         return "A restart of the kernel begins a new session."
+    if scope == ALL_KERNELS:
+        return "Shut down a kernel that you no longer need; its variables go with it."
     if limit.most.value <= limit.amount.value:
         return f"No more can be asked for here: limits.max has {limit.most}."
     more = _more(limit)
