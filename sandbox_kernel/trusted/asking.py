@@ -40,8 +40,8 @@ def question_for(denied: Denied, rights: Rights, source: str) -> Question | None
         return None
     together = [denied]
     if denied.kind == "files":
-        together += _of_same_series(denied, rights, source)
-    asked = questions(together[:MOST_SHOWN], remember=rights.remember)
+        together += itertools.islice(_of_same_series(denied, rights, source), MOST_SHOWN - 1)
+    asked = questions(together, remember=rights.remember)
     return asked[0] if asked else None
 
 

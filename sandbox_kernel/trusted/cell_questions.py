@@ -135,7 +135,10 @@ class CellQuestions:
 
     async def _allowed_by_person(self, denied: Denied) -> bool:
         permissions = self._permissions
-        run = self._supervisor.current
+        run, asker = self._supervisor.current, permissions.asker
+        heard = asker.client_answers or (run is not None and run.allows_input)
+        if asker.silenced or not heard:
+            return False  # To word a question takes a look around in the file's folder.
         source = "" if run is None else str(run.request.content.get("code", ""))
         question = question_for(denied, permissions.rights, source)
         if question is None:
@@ -146,7 +149,7 @@ class CellQuestions:
             )
         self._supervisor.watch.asks_person(True)
         try:
-            choice = await permissions.asker.ask(question, permissions.rights.question_timeout)
+            choice = await asker.ask(question, permissions.rights.question_timeout)
         finally:
             self._supervisor.watch.asks_person(False)
         return self._carry_out(choice, question)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sandbox_kernel.policy import Origin, parse_request
+from sandbox_kernel.policy import Origin, Places, parse_request
 from sandbox_kernel.policy.model import RequestTable
+from sandbox_kernel.trusted import approvals
 from sandbox_kernel.trusted.approvals import ApprovalStore, StoreError
 
 NOW = 1_800_000_000.0
@@ -121,3 +124,81 @@ def test_kernels_take_turns(store: ApprovalStore) -> None:
         "approvals.json",
         "approvals.json.lock",
     ]
+
+
+# --- attacks --------------------------------------------------------------------------------------
+
+
+def places(folder: Path) -> Places:
+    return Places(folder=str(folder), canonical=os.path.realpath)
+
+
+@pytest.mark.parametrize(("pinned", "follows"), [(True, False), (False, True)])
+def test_a_link_that_was_swapped_in_does_not_widen_a_remembered_yes(
+    store: ApprovalStore, tmp_path: Path, pinned: bool, follows: bool
+) -> None:
+    place = tmp_path / "data"
+    place.mkdir()
+    leads = [str(place / "x.csv")]
+    store.add("/n/a.ipynb", table(), now=NOW, lifetime=100, leads=leads)
+    (grant,) = store.grants("/n/a.ipynb", now=NOW)
+    assert len(grant.entries(places(tmp_path))) == 1
+    place.rmdir()
+    place.symlink_to("/etc")
+    if not pinned:  # The control: a yes to a name alone.
+        grant = replace(grant, leads=None)
+    assert (len(grant.entries(places(tmp_path))) == 1) is follows
+    assert grant.strayed(places(tmp_path)) == ([] if follows else ["data/x.csv"])
+
+
+def test_a_remembered_yes_without_its_place_covers_no_file(
+    store: ApprovalStore, tmp_path: Path
+) -> None:
+    store.add("/n/a.ipynb", table(), now=NOW, lifetime=100)
+    (grant,) = store.grants("/n/a.ipynb", now=NOW)
+    assert grant.entries(places(tmp_path)) == []
+
+
+@pytest.mark.parametrize("notebook", ["/n/../../etc/passwd", "/n/a\n.ipynb", "/n/é.ipynb", ""])
+def test_a_notebook_s_name_is_data_and_no_path_of_the_store(
+    store: ApprovalStore, notebook: str
+) -> None:
+    store.add(notebook, table(), now=NOW, lifetime=100)
+    assert store.grants(notebook, now=NOW)
+    # The same letters otherwise composed are another name.
+    assert store.grants("/n/e\u0301.ipynb", now=NOW) == ()
+    assert store.grants("/n/a.ipynb", now=NOW) == ()
+    assert sorted(os.listdir(os.path.dirname(store.path))) == [
+        "approvals.json",
+        "approvals.json.lock",
+    ]
+
+
+def test_a_pipe_in_place_of_the_store_is_an_error_and_holds_nobody(store: ApprovalStore) -> None:
+    os.mkdir(os.path.dirname(store.path))
+    os.mkfifo(store.path)
+    with pytest.raises(StoreError, match="not a file"):
+        store.grants("/n/a.ipynb", now=NOW)
+
+
+def test_who_holds_the_lock_for_ever_does_not_hold_a_kernel(store: ApprovalStore) -> None:
+    store.add("/n/a.ipynb", table(), now=NOW, lifetime=100)
+    with open(f"{store.path}.lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="does not let go"):
+            store.add("/n/a.ipynb", table("b"), now=NOW, lifetime=100)
+        assert store.grants("/n/a.ipynb", now=NOW)
+
+
+def test_a_store_is_never_written_too_long_to_be_read(
+    store: ApprovalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "MOST_APPROVALS", 10)
+    for number in range(15):
+        store.add("/n/a.ipynb", table(f"f{number}"), now=NOW, lifetime=100)
+    kept = [approval.request["files"][0]["path"] for approval in store.holding(now=NOW)]  # type: ignore[index]
+    assert kept == [f"f{number}" for number in range(5, 15)]
+    monkeypatch.setattr(approvals, "MOST_BYTES", 4000)
+    with pytest.raises(StoreError, match="full"):
+        store.add("/n/a.ipynb", table("x" * 4000), now=NOW, lifetime=100)
+    assert len(store.holding(now=NOW)) == 10

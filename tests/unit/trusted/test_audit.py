@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -103,3 +104,37 @@ def test_a_log_that_cannot_be_written_is_an_error_and_the_record_is_not_lost(
 
     assert len(log.recent()) == 1
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(("most", "stays"), [(2000, True), (1 << 30, False)])
+def test_long_texts_do_not_push_other_records_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, stays: bool
+) -> None:
+    monkeypatch.setattr("sandbox_kernel.trusted.audit.MOST_CHARACTERS", most)
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, most_bytes=50_000, kept=1)
+    log.record("granted", now=NOW, who="client")
+    for number in range(10):
+        log.record("denied", now=NOW, resource=f"{number}" + "\\U0010ffff" * 2000)
+    kept = [record for part in tmp_path.glob("audit.jsonl*") for record in lines(part)]
+    assert ("granted" in {record["event"] for record in kept}) is stays
+
+
+def test_a_kernel_that_holds_the_lock_for_ever_does_not_hold_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with open(f"{path}.lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with open(f"{path}.lock") as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Who waits here waits for ever.
+        log = AuditLog(path)
+        for _ in range(500):  # The first waits for a second, the rest do not.
+            with pytest.raises(AuditError, match="does not let go"):
+                log.record("denied", now=NOW)
+    log.record("granted", now=NOW)
+    assert [record["event"] for record in lines(path)] == ["granted"]
+
+
+def test_a_pipe_in_place_of_the_log_is_an_error_and_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "audit.jsonl")
+    with pytest.raises(AuditError):
+        AuditLog(tmp_path / "audit.jsonl").record("denied", now=NOW)
