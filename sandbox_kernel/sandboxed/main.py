@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ..shared.messages import (
@@ -239,11 +240,12 @@ class Worker:
         except OSError:
             self.loop.stop()
 
-    def _read_line(self, to: str, number: int) -> str:
+    def _read_line(self, to: str, number: int, ask: Callable[[], object]) -> str:
         def wanted(message: InputGiven) -> bool:
             return (message.to, message.number) == (to, number)
 
         try:
+            ask()  # In here: an interrupt that comes while it is sent is raised right behind it.
             while True:
                 for message, _ in self.link.take(InputGiven, wanted):
                     return str(message.value)

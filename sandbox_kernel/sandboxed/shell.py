@@ -14,6 +14,7 @@ import threading
 import types
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -89,7 +90,7 @@ class WorkerKernel(IPythonKernel):
     shell_class = WorkerShell
     worker_link: Link = AnyTrait()
     interrupts: Interrupts = AnyTrait()
-    read_line: Callable[[str, int], str] = AnyTrait()
+    read_line: Callable[[str, int, Callable[[], object]], str] = AnyTrait()
     _supports_kernel_subshells = property(lambda self: False)
     _lines_wanted = itertools.count(1)
 
@@ -116,8 +117,8 @@ class WorkerKernel(IPythonKernel):
         self.shell.display_pub._flush_streams()
         number = next(self._lines_wanted)
         wanted = {"prompt": prompt, "password": password, "number": number}
-        self.session.send(STDIN, "input_request", wanted, parent=parent)
-        value = self.read_line(parent["header"]["msg_id"], number)
+        ask = partial(self.session.send, STDIN, "input_request", wanted, parent=parent)
+        value = self.read_line(parent["header"]["msg_id"], number, ask)
         if value == "\x04":
             raise EOFError
         return value
