@@ -24,7 +24,7 @@ MODULES = tuple(
     """re json base64 zlib datetime math statistics itertools collections textwrap email time
     functools dataclasses enum typing string random hashlib abc bisect calendar contextlib copy
     decimal fractions heapq numbers operator pprint types uuid csv io sandbox numpy pandas scipy
-    sklearn matplotlib sympy ipywidgets seaborn networkx statsmodels tqdm warnings logging
+    sklearn matplotlib sympy ipywidgets seaborn networkx statsmodels patsy tqdm warnings logging
     asyncio inspect doctest timeit reprlib tempfile unittest weakref threading os sys traceback
     signal queue struct array secrets concurrent pathlib shutil glob html xml sqlite3 configparser
     argparse difflib gzip bz2 lzma tarfile zipfile pickle copyreg locale platform code graphlib
