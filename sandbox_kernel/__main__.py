@@ -2,18 +2,18 @@
 
 The order matters. The worker's side is started before the connection file is read, so that the key
 is in no process that the worker descends from, and its imports run while this process makes its
-own.
+own: what is not needed for ordering it is imported afterwards.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 
-from .shared.errors import KernelFault
-from .trusted.options import LaunchOptions
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .trusted.confine.head_start import HeadStart
+    from .trusted.options import LaunchOptions
 
 
 def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None) -> int:
@@ -22,6 +22,22 @@ def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None
     `argv` is the command line without the program. `options` come from a launcher in Python (see
     `LaunchOptions`).
     """
+    from .trusted.confine.head_start import HeadStart
+
+    ahead = HeadStart.start(None if options is None else options.level)
+    try:
+        return _run(sys.argv[1:] if argv is None else argv, options, ahead)
+    finally:
+        ahead.close()
+
+
+def _run(argv: Sequence[str], options: LaunchOptions | None, ahead: HeadStart) -> int:
+    import argparse
+    import dataclasses
+
+    from .shared.errors import KernelFault
+    from .trusted.options import LaunchOptions
+
     parser = argparse.ArgumentParser(prog="sandbox_kernel", description="The sandboxed kernel.")
     parser.add_argument("-f", "--connection-file", required=True, help="Jupyter connection file")
     parser.add_argument("--notebook", help="the notebook that this kernel runs for")
@@ -45,7 +61,7 @@ def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None
         options = dataclasses.replace(options, notebook=arguments.notebook)
     from .trusted.start import run_kernel
 
-    return run_kernel(arguments.connection_file, options)
+    return run_kernel(arguments.connection_file, options, ahead)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 Called once, before any cell, while this process still runs installed code only. The plan comes
 from the trusted side, ready to apply; nothing is decided here. Packets on the seal descriptor:
 
-1. supervisor: the plan. Again, when the answer was `refused` (no second listener in a tree of
-   filters): the plan that does without.
+1. supervisor: the plan, and where this process goes first, with its mount namespace (none at the
+   levels without). Again, when the answer was `refused` (no second listener in a tree of filters):
+   the plan that does without.
 2. worker: `{"sealed": ...}`, with the listener's descriptor. The worker closes its own: who keeps
    it could approve its own requests.
 3. supervisor: `{"try": ...}`, where the canary and the witnesses are.
@@ -14,6 +15,7 @@ from the trusted side, ready to apply; nothing is decided here. Packets on the s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -21,6 +23,7 @@ import resource
 import socket
 from typing import Any
 
+from . import _sys_enter as entering
 from . import _sys_seal as raw
 from .attempts import attempts
 
@@ -48,10 +51,16 @@ def seal(seal_fd: int) -> None:
 def _apply_plans(link: socket.socket) -> None:
     threads = _threads()
     while True:
-        plan = _receive(link)
+        plan, namespaces = _receive_with(link)
         if threads != 1 and plan["seccomp"] is not None:
             _send(link, {"threads": threads})
             raise NotSealed("a thread made before the walls would stay outside them")
+        if "enter" in plan:
+            try:
+                _enter(plan["enter"], namespaces)
+            except OSError as error:
+                _send(link, {"text": f"entering its namespaces: {error}"})
+                raise
         try:
             listener = _apply(plan)
         except OSError as error:
@@ -63,6 +72,46 @@ def _apply_plans(link: socket.socket) -> None:
             socket.send_fds(link, [json.dumps({"sealed": True}).encode()], [listener])
             os.close(listener)
         return
+
+
+def _enter(place: dict[str, Any], namespaces: list[int]) -> None:
+    """Leave the host's tree, then every capability; there is no way back."""
+    if namespaces:
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        entering.enter_mounts(namespaces[0])
+        os.close(namespaces[0])
+        _own_user_namespace(proc)
+        os.close(proc)
+    if not place["capabilities"]:
+        entering.drop_capabilities()
+    os.environ.update(place["environment"])
+    try:
+        os.chdir(place["working_directory"])
+    except OSError:
+        os.chdir(os.environ["HOME"])  # Without mounts it may be gone or closed to us.
+
+
+def _own_user_namespace(proc: int) -> None:
+    """User namespace B: one uid and gid, mapped to themselves, and no further one below it.
+
+    `proc` is the /proc from before, where these files can be written.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    entering.own_user_namespace()
+    _write(proc, "self/setgroups", "deny")
+    _write(proc, "self/uid_map", f"{uid} {uid} 1")
+    _write(proc, "self/gid_map", f"{gid} {gid} 1")
+    # Read-only /proc/sys in a container: there the filter alone refuses unshare and clone.
+    with contextlib.suppress(OSError):
+        _write(proc, "sys/user/max_user_namespaces", "0")
+
+
+def _write(directory: int, path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def _apply(plan: dict[str, Any]) -> int | None:
@@ -107,8 +156,12 @@ def _send(link: socket.socket, message: dict[str, Any]) -> None:
 
 
 def _receive(link: socket.socket) -> dict[str, Any]:
-    data = link.recv(_PACKET)
+    return _receive_with(link)[0]
+
+
+def _receive_with(link: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    data, descriptors, _, _ = socket.recv_fds(link, _PACKET, 1)
     if not data:
         raise NotSealed("the supervisor closed the seal channel")
     message: dict[str, Any] = json.loads(data)
-    return message
+    return message, descriptors

@@ -16,6 +16,7 @@ from .options import LaunchOptions
 if TYPE_CHECKING:
     from .confine.broker import Door, Listener
     from .confine.generation import Generation
+    from .confine.head_start import HeadStart
     from .confine.launch import Warden
     from .connection import Connection
     from .doors import Doors
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
     from .session_rights import SessionRights
 
 
-def run_kernel(connection_file: str, options: LaunchOptions) -> int:
-    """Start the worker's side, then the kernel's; returns the exit code.
+def run_kernel(connection_file: str, options: LaunchOptions, ahead: HeadStart) -> int:
+    """Go on with the worker's side, then start the kernel's; returns the exit code.
 
+    `ahead` has started for these options already, and is closed by the caller.
     A broken connection file has nowhere to be told but the server's log: it is printed there and
     the exit code is 1. What is wrong with the policy or the walls is told in answer to each cell.
     """
     logging.basicConfig(format="sandbox-kernel: %(message)s", level=logging.WARNING)
     begun = Begun()
     try:
-        begun.start(options)
+        begun.start(options, ahead)
     except KernelFault as error:
         begun.fault = error
         print(f"sandbox-kernel: {error}", file=sys.stderr)
@@ -62,8 +64,8 @@ def run_kernel(connection_file: str, options: LaunchOptions) -> int:
 class Begun:
     """What runs already while the supervisor's own modules are imported.
 
-    The order saves time and keeps secrets: the warden is started first, the policy is read while
-    its Python comes up, the worker is launched, and only then the rest follows.
+    The order saves time and keeps secrets: the worker's process is ordered first, the policy is
+    read while its Python comes up, and only then the rest follows.
     """
 
     def __init__(self) -> None:
@@ -77,11 +79,8 @@ class Begun:
         self.kernels: PersonsKernels | None = None
         self.not_counted = ""
 
-    def start(self, options: LaunchOptions) -> None:
+    def start(self, options: LaunchOptions, ahead: HeadStart) -> None:
         """Raises `KernelFault`, and has then left no process behind."""
-        from .confine.warden_process import start_process
-
-        process = start_process()
         try:
             from .limits.person import joined
             from .session_start import runtime_directory, session_rights, worker_spec
@@ -92,10 +91,9 @@ class Begun:
             spec = worker_spec(self.session, options)
             from .confine.launch import Warden
 
-            self.warden = Warden.start(spec, process)
+            self.warden = Warden.start(spec, ahead)
         except BaseException:
-            process.control.close()
-            os.waitpid(process.pid, 0)
+            ahead.close()
             raise
         self.first = self.warden.launch(self._door)
 

@@ -6,10 +6,13 @@ the kernel's: unshare(2), mount_setattr(2), open_tree(2), move_mount(2), pidfd_o
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -37,18 +40,24 @@ MOVE_MOUNT_BENEATH = 0x200
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 2, 4, 8, 16
 
 PR_SET_PDEATHSIG = 1
-PR_CAPBSET_DROP = 24
-PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
-#: Every securebit and its lock: uid 0 brings no capability at exec, and no way back.
-SECUREBITS_ALL_LOCKED = 0xEF
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+CAP_SYS_CHROOT, CAP_SYS_ADMIN = 18, 21
+#: Version and process (the caller) of capget(2) and capset(2).
+_CAPABILITY_HEADER = struct.pack("II", 0x20080522, 0)
 
 # From 424 on, numbers are the same on every architecture.
 _OPEN_TREE, _MOVE_MOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 437, 442
 _BY_MACHINE = {
-    "x86_64": {"pivot_root": 155, "clone": 56, "capset": 126, "landlock": 444, "seccomp": 317},
-    "aarch64": {"pivot_root": 41, "clone": 220, "capset": 91, "landlock": 444, "seccomp": 277},
+    "x86_64": {
+        **{"pivot_root": 155, "clone": 56, "landlock": 444, "seccomp": 317},
+        **{"capget": 125, "capset": 126},
+    },
+    "aarch64": {
+        **{"pivot_root": 41, "clone": 220, "landlock": 444, "seccomp": 277},
+        **{"capget": 90, "capset": 91},
+    },
 }
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -72,7 +81,7 @@ def _checked(result: int, what: str) -> int:
     return result
 
 
-def _syscall(what: str, number: int, *arguments: int | bytes | None) -> int:
+def _syscall(what: str, number: int, *arguments: object) -> int:
     raw = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *raw), what)
 
@@ -135,6 +144,12 @@ def set_mount_attributes(
     _syscall("mount_setattr", _MOUNT_SETATTR, fd, os.fsencode(path), flags, packed, len(packed))
 
 
+def make_writable(path: str) -> None:
+    """Take back a read-only attribute that was set in this very namespace (mount_setattr(2))."""
+    packed = struct.pack("QQQQ", 0, ATTR_RDONLY, 0, 0)
+    _syscall("mount_setattr", _MOUNT_SETATTR, -1, os.fsencode(path), 0, packed, len(packed))
+
+
 def move_mount(tree: int, target_fd: int, target: str = "", *, beneath: bool = False) -> None:
     """Attach a detached tree at `target` (empty: at `target_fd` itself)."""
     flags = MOVE_MOUNT_F_EMPTY_PATH | (MOVE_MOUNT_BENEATH if beneath else 0)
@@ -160,23 +175,20 @@ def die_with_parent(signal_number: int) -> None:
     prctl(PR_SET_PDEATHSIG, signal_number)
 
 
-def drop_capabilities() -> None:
-    """Give up every capability for good: bounding set, securebits, then the sets themselves.
+def keep_over_exec(capabilities: Iterable[int]) -> None:
+    """Let the next program have these of our capabilities, whoever runs it (capabilities(7)).
 
-    Where the caller has no CAP_SETPCAP the bounding set stays; it is empty power then, because
-    no_new_privs is set before the exec.
+    They become inheritable and ambient.
     """
-    for capability in range(64):
-        try:
-            prctl(PR_CAPBSET_DROP, capability)
-        except OSError:
-            break  # EINVAL: past the last one. EPERM: not ours to drop.
-    # EPERM: unprivileged, without a user namespace; there is nothing to lock.
-    with contextlib.suppress(PermissionError):
-        prctl(PR_SET_SECUREBITS, SECUREBITS_ALL_LOCKED)
-    header = struct.pack("II", 0x20080522, 0)
-    _syscall("capset", _number("capset"), header, bytes(24))
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    sets = ctypes.create_string_buffer(24)
+    _syscall("capget", _number("capget"), _CAPABILITY_HEADER, sets)
+    words = list(struct.unpack("6I", sets.raw))  # effective, permitted, inheritable; twice
+    for capability in capabilities:
+        words[2 + 3 * (capability // 32)] |= 1 << capability % 32
+    _syscall("capset", _number("capset"), _CAPABILITY_HEADER, struct.pack("6I", *words))
+    for capability in capabilities:
+        arguments = [ctypes.c_ulong(n) for n in (PR_CAP_AMBIENT_RAISE, capability, 0, 0)]
+        _checked(_libc.prctl(PR_CAP_AMBIENT, *arguments), f"ambient capability {capability}")
 
 
 def landlock_abi() -> int:

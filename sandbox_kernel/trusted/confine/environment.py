@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: How a worker sorts, prints and encodes; no policy need list these.
 ALWAYS = ("LANG", "LANGUAGE", "TZ")
@@ -27,8 +27,7 @@ _STEERS_THE_PROCESS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Scrubbed:
+class Scrubbed(NamedTuple):
     """What may pass, and per refused name the reason."""
 
     environment: Mapping[str, str]

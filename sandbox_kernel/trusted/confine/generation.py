@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from .bpf import KILL, NOTIFY
 from .broker import Door, DoorFactory, Listener
 from .places import CPU_FILES, SCRATCH
 from .plan import Facts, Level, SealPlan, choose, missing, seal_plan
-from .selftest import Witnesses, judge, judge_descriptors, judge_status
+from .selftest import Witnesses, judge, judge_descriptors, judge_places, judge_status
 from .spec import WorkerSpec
+from .warden_process import WorkerEnds
 
 _PACKET = 1 << 20
 #: Ends of other processes that are kept in mind: a copy's may be told before it is adopted.
@@ -47,16 +48,14 @@ class Generation:
         self,
         spec: WorkerSpec,
         found: roots.Roots,
+        environment: Mapping[str, str],
         door: DoorFactory,
-        channel: socket.socket,
-        seal: socket.socket,
-        status: socket.socket,
-        stdout_fd: int,
-        stderr_fd: int,
+        ends: WorkerEnds,
     ) -> None:
-        self.channel = channel
-        self.stdout_fd = stdout_fd
-        self.stderr_fd = stderr_fd
+        """`environment` is what the policy adds to the one that every worker gets."""
+        self.channel = ends.channel
+        self.stdout_fd = ends.stdout_fd
+        self.stderr_fd = ends.stderr_fd
         self.level = Level.LANGUAGE_ONLY
         self.facts: Facts | None = None
         self.pid = 0
@@ -68,7 +67,10 @@ class Generation:
         #: Roots that could not be shown to the worker: gone, or closed to this user.
         self.unreadable: tuple[str, ...] = ()
         self._spec, self._roots, self._make_door = spec, found, door
-        self._seal, self._status = seal, status
+        self._environment = environment
+        self._seal, self._status = ends.seal, ends.status
+        #: The worker's mount namespace, until the worker has been sent there.
+        self._namespace = -1
         self._exit: int | None = None
         #: How processes other than the first worker ended, by their number inside.
         self._others: dict[int, int] = {}
@@ -76,7 +78,7 @@ class Generation:
         self._adopted: int | None = None
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        for end in (seal, status):
+        for end in (self._seal, self._status):
             end.setblocking(False)
 
     @property
@@ -175,7 +177,8 @@ class Generation:
         started, fds = await self._receive(self._status)
         if "started" not in started:
             raise ConfinementFailed(_why_not_started(started))
-        (self.pidfd,) = fds
+        self.pidfd, *namespaces = fds
+        self._namespace = namespaces[0] if namespaces else -1
         self.pid = _pid_of(self.pidfd)
         self.facts = gather_facts(started["started"])
         self.scratch = started["started"]["scratch"]
@@ -191,7 +194,7 @@ class Generation:
         await self._send_seal({"go": True})
 
     async def _apply_plan(self) -> None:
-        await self._send_seal(self._plan().message())
+        await self._send_seal({**self._plan().message(), "enter": self._place()})
         answer, fds = await self._receive(self._seal)
         if "refused" in answer and self.facts is not None and self.facts.listener:
             # A filter tree has room for one listener: do without.
@@ -210,6 +213,14 @@ class Generation:
         if fds:
             self.listener_fd = fds[0]
             self._attach_door()
+
+    def _place(self) -> dict[str, Any]:
+        """Where the worker goes before it applies its plan."""
+        return {
+            "working_directory": self._spec.working_directory,
+            "environment": dict(self._environment),
+            "capabilities": self.level is Level.LANGUAGE_ONLY,
+        }
 
     def _plan(self) -> SealPlan:
         assert self.facts is not None
@@ -237,6 +248,8 @@ class Generation:
             witnesses.close()
         found += judge_status(Path(f"/proc/{self.pid}/status").read_text(), self.level)
         found += judge_descriptors(_descriptors(self.pid))
+        if self.level is Level.FULL:
+            found += judge_places(_places(self.pid))
         if found:
             raise ConfinementFailed(
                 "the worker's walls do not hold, so no cell is run: "
@@ -274,10 +287,15 @@ class Generation:
             self.listener_fd = None
 
     async def _send_seal(self, message: dict[str, Any]) -> None:
+        namespace, self._namespace = self._namespace, -1
+        handles = [] if namespace < 0 else [namespace]
         try:
-            self._seal.send(json.dumps(message).encode())
+            socket.send_fds(self._seal, [json.dumps(message).encode()], handles)
         except (BrokenPipeError, ConnectionResetError):
             raise ConfinementFailed(await self._died(self._seal)) from None
+        finally:
+            for fd in handles:
+                os.close(fd)
 
     async def _receive(self, link: socket.socket) -> tuple[dict[str, Any], list[int]]:
         await _readable(link)
@@ -315,7 +333,7 @@ class Generation:
 
     def _close_ends(self) -> None:
         self.channel.close()
-        for name in ("pidfd", "stdout_fd", "stderr_fd"):
+        for name in ("pidfd", "stdout_fd", "stderr_fd", "_namespace"):
             fd: int = getattr(self, name)
             if fd >= 0:
                 os.close(fd)
@@ -368,6 +386,11 @@ def _descriptors(pid: int) -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):
             found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
     return found
+
+
+def _places(pid: int) -> dict[str, int]:
+    """Flags of the file systems on which a process's root and program lie (statvfs(3))."""
+    return {name: os.statvfs(f"/proc/{pid}/{name}").f_flag for name in ("root", "exe")}
 
 
 def _inner_pid(pid: int) -> int:

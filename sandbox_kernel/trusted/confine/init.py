@@ -1,10 +1,15 @@
-"""PID 1 of the worker's namespaces: build the root, start the worker, reap, report.
+"""PID 1 of the worker's namespaces: start the worker, build its root, reap, report.
+
+The worker's Python comes up, and imports what is installed, while its root is still being planned
+and built: until it is sealed it runs nothing else. It sees the host's tree then, read-only and from
+a mount namespace that is gone once it has entered its own (`sandboxed.seal`).
 
 The worker never holds the channel on which this process reports. At the levels without namespaces
 the same code runs as an ordinary process that adopts orphans (PR_SET_CHILD_SUBREAPER).
 
 What it sends, one JSON object a packet:
-- `{"started": {...}}` with a pidfd of the worker; facts for the plan.
+- `{"started": {...}}` with a pidfd of the worker, and with its mount namespace where it has one;
+  facts for the plan.
 - `{"exited": exit code}` for the worker (negative: a signal's number), `{"gone": pid, "code": ...}`
   for any other child: orphans of cells, and the dormant copy when it has taken over.
 - `{"failed": text, "stage": ...}` when the worker could not be started.
@@ -12,7 +17,6 @@ What it sends, one JSON object a packet:
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -38,6 +42,8 @@ NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWCGROUP
 )
+#: Most bytes in one packet from the warden.
+PACKET = 1 << 20
 #: Descriptors of the worker after its exec: channel and seal.
 CHANNEL_FD, SEAL_FD = 3, 4
 
@@ -60,37 +66,42 @@ def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool, warden:
         if os.getppid() != warden:
             return 1  # It died before the line above.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-    stage = "building the worker's file tree"
+    stage = "starting the worker's process"
+    root = None
     try:
-        root = None
         if namespaces:
             _loopback_up()
             socket.sethostname(order["host_name"])
-            root = worker_root.build(order["tree"])
-            _hand_over(fds["link"], root.writable)
-            os.close(root.writable)
-        stage = "starting the worker's process"
+            # What the worker runs from stays reachable for it, as /proc/self/exe.
+            attributes = linux.ATTR_RDONLY | linux.ATTR_NOSUID
+            linux.set_mount_attributes(-1, "/", attributes, recursive=True)
+            linux.make_writable("/proc")  # For the maps of its user namespace.
         worker = os.fork()
         if worker == 0:
-            _become_worker(order, fds, root)
+            _become_worker(order, fds, namespaces=namespaces)
+        for name in ("channel", "seal", "out", "err"):
+            os.close(fds[name])
+        handles = [os.pidfd_open(worker)]
+        if namespaces:
+            stage = "building the worker's file tree"
+            root = _build(fds["link"], handles[0])
+            if root is None:
+                return 1  # The warden is gone, or gave this start up.
+            handles.append(root.namespace)
+        os.close(fds["link"])
     except OSError as error:
         send(status, {"failed": str(error), "stage": stage, "errno": error.errno or 0})
         return 1
-    for name in ("channel", "seal", "out", "err", "link"):
-        os.close(fds[name])
-    own_proc = root.own_proc if root else True
-    if root:
-        os.close(root.host_proc)
-    pidfd = os.pidfd_open(worker)
     facts = {
         "namespaces": namespaces,
         "why": order["why"],
-        "own_proc": own_proc,
+        "own_proc": root.own_proc if root else True,
         "unreadable": root.unreadable if root else [],
         "scratch": order.get("scratch", SCRATCH),
     }
-    socket.send_fds(status, [json.dumps({"started": facts}).encode()], [pidfd])
-    os.close(pidfd)
+    socket.send_fds(status, [json.dumps({"started": facts}).encode()], handles)
+    for fd in handles:
+        os.close(fd)
     _watch(status, wake, worker)
     if not namespaces:
         # With a pid namespace, the kernel does this when its PID 1 ends.
@@ -131,9 +142,27 @@ def send(status: socket.socket, message: dict[str, Any]) -> None:
         os._exit(1)
 
 
-def _hand_over(link: int, fd: int) -> None:
+def _build(link: int, worker: int) -> worker_root.Root | None:
+    """Build the root in a mount namespace of its own; None when no plan for it comes.
+
+    `worker` is the worker's pidfd.
+    """
     with socket.socket(fileno=os.dup(link)) as channel:
-        socket.send_fds(channel, [b"root"], [fd])
+        plan = channel.recv(PACKET)
+        if not plan:
+            return None
+        linux.unshare(linux.CLONE_NEWNS)
+        root = worker_root.build(json.loads(plan), _process_folder(worker))
+        socket.send_fds(channel, [b"root"], [root.writable])
+    os.close(root.writable)
+    return root
+
+
+def _process_folder(pidfd: int) -> str:
+    """The process's folder in the procfs that is mounted here (pidfd_open(2): fdinfo)."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as lines:
+        number = next(line.split()[1] for line in lines if line.startswith("Pid:"))
+    return f"/proc/{number}"
 
 
 def _loopback_up() -> None:
@@ -143,10 +172,12 @@ def _loopback_up() -> None:
         fcntl.ioctl(probe, set_flags, struct.pack("16sH14x", b"lo", up))
 
 
-def _become_worker(
-    order: dict[str, Any], fds: dict[str, int], root: worker_root.Root | None
-) -> None:
-    """In the forked child: give up every right, then exec. Never returns."""
+def _become_worker(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool) -> None:
+    """In the forked child: become the worker's Python. Never returns.
+
+    It gives up every right when it seals itself. For entering its mount namespace it needs two
+    capabilities in user namespace A, which are no power over anything of the host's.
+    """
     try:
         os.setsid()
         linux.die_with_parent(signal.SIGKILL)
@@ -155,12 +186,11 @@ def _become_worker(
             if int(number) < 32:
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if root:
-            worker_root.add_process_files(root)
-            _own_user_namespace(root.host_proc)
+        if namespaces:
+            linux.keep_over_exec((linux.CAP_SYS_ADMIN, linux.CAP_SYS_CHROOT))
         if order["level"] != "language-only":
-            linux.drop_capabilities()
-        _enter(order["working_directory"], order["environment"]["HOME"])
+            linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+        os.chdir("/")
         _place_descriptors(fds)
         os.execve(order["argv"][0], order["argv"], order["environment"])
     except BaseException as error:
@@ -169,24 +199,6 @@ def _become_worker(
             text = f"{type(error).__name__}: {error}"
             send(status, {"failed": text, "stage": "starting the worker", "errno": code})
         os._exit(127)
-
-
-def _enter(working_directory: str, home: str) -> None:
-    """The notebook's folder; without mounts it may be gone or closed to us."""
-    try:
-        os.chdir(working_directory)
-    except OSError:
-        os.chdir(home)
-
-
-def _own_user_namespace(host_proc: int) -> None:
-    """User namespace B: one uid and gid, and no further user namespace below it."""
-    uid, gid = os.getuid(), os.getgid()
-    linux.unshare(linux.CLONE_NEWUSER)
-    write_maps(host_proc, uid, gid)
-    # Read-only /proc/sys in a container: there the filter alone refuses unshare and clone.
-    with contextlib.suppress(OSError):
-        _write(host_proc, "sys/user/max_user_namespaces", "0")
 
 
 def write_maps(proc: int, uid: int, gid: int) -> None:

@@ -1,6 +1,6 @@
 """Start workers behind walls: the supervisor's side of the warden.
 
-    warden = Warden.start(spec)        # before anything secret is read
+    warden = Warden.start(spec)        # or with a head start, before the policy is known
     generation = warden.launch()       # at once; the worker's Python is starting meanwhile
     await generation.sealed()          # plan sent, walls tried from inside and outside
 
@@ -10,22 +10,20 @@ cell: `sealed` raises ConfinementFailed with what is missing and how to get it, 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
-import site
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import environment, mounts, roots
+from . import mounts, roots
 from .broker import Broker, DoorFactory
 from .generation import Generation, memory_files
-from .places import SCRATCH
+from .head_start import HeadStart, beginning
 from .spec import WorkerSpec
-from .warden_process import PACKET, StartedWarden, start_process
+from .warden_process import PACKET, start_process
 
 __all__ = ["Generation", "MountFailed", "Warden"]
 
@@ -47,47 +45,35 @@ class MountFailed(OSError):
 class Warden:
     """The running warden process."""
 
-    def __init__(self, spec: WorkerSpec, control: socket.socket, pid: int) -> None:
+    def __init__(self, spec: WorkerSpec, ahead: HeadStart) -> None:
         self.spec = spec
-        self.pid = pid
-        self._control = control
+        self.pid = ahead.process.pid
+        self._ahead = ahead
+        self._control = ahead.process.control
         self._counter = 0
         self._roots = _roots(spec)
         self.warnings = self._roots.warnings
-        self._send(_plan_message(spec, self._roots))
+        level = spec.forced_level.value if spec.forced_level else None
+        wanted = beginning(
+            spec.python, spec.entry, level, spec.host_name, _python_path(self._roots)
+        )
+        ahead.order(wanted)
+        inherited = wanted.environment
+        self._environment = {n: v for n, v in spec.environment.items() if n not in inherited}
+        self._send({"do": "plan", "tree": vars(_tree(spec, self._roots))})
 
     @classmethod
-    def start(cls, spec: WorkerSpec, started: StartedWarden | None = None) -> Warden:
-        """Start the warden, or go on with a `started` one; returns before it is ready.
+    def start(cls, spec: WorkerSpec, ahead: HeadStart | None = None) -> Warden:
+        """Start the warden, or go on with one; returns before it is ready.
 
         Raises OSError when it cannot be run.
         """
-        process = started or start_process(spec.python)
-        return cls(spec, process.control, process.pid)
+        return cls(spec, ahead or HeadStart(start_process(spec.python)))
 
     def launch(self, door: DoorFactory = Broker) -> Generation:
         """Order a fresh worker; what is left of the last one is killed first."""
-        channel, worker_channel = socket.socketpair()
-        seal, worker_seal = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        status, init_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        seal.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * _PACKET)
-        out, worker_out = os.pipe()
-        err, worker_err = os.pipe()
-        handed = [
-            worker_channel.fileno(),
-            worker_seal.fileno(),
-            worker_out,
-            worker_err,
-            init_status.fileno(),
-        ]
-        try:
-            socket.send_fds(self._control, [b'{"do": "launch"}'], handed)
-        finally:
-            for end in (worker_channel, worker_seal, init_status):
-                end.close()
-            os.close(worker_out)
-            os.close(worker_err)
-        return Generation(self.spec, self._roots, door, channel, seal, status, out, err)
+        ends = self._ahead.take()
+        return Generation(self.spec, self._roots, self._environment, door, ends)
 
     def door(
         self, message: Mapping[str, object], fds: Sequence[int] = ()
@@ -102,11 +88,7 @@ class Warden:
 
     def close(self) -> None:
         """End the warden and with it every worker; their scratch is removed. Idempotent."""
-        if self._control.fileno() < 0:
-            return
-        self._control.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        self._ahead.close()
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
@@ -144,8 +126,8 @@ def _roots(spec: WorkerSpec) -> roots.Roots:
     )
 
 
-def _plan_message(spec: WorkerSpec, found: roots.Roots) -> dict[str, Any]:
-    tree = mounts.tree(
+def _tree(spec: WorkerSpec, found: roots.Roots) -> mounts.Tree:
+    return mounts.tree(
         found,
         working_directory=spec.working_directory,
         writable_points=spec.writable_points,
@@ -154,25 +136,6 @@ def _plan_message(spec: WorkerSpec, found: roots.Roots) -> dict[str, Any]:
         scratch_bytes=spec.scratch_bytes,
         shared_memory_bytes=spec.shared_memory_bytes,
     )
-    full_environment = environment.complete(
-        spec.environment,
-        home=f"{SCRATCH}/home",
-        temporary=f"{SCRATCH}/tmp",
-        python_path=_python_path(found),
-        library_path=os.environ.get("LD_LIBRARY_PATH", ""),
-        user_base=(site.USER_BASE or "") if site.ENABLE_USER_SITE else "",
-    )
-    level = spec.forced_level.value if spec.forced_level else None
-    return {
-        "do": "plan",
-        "level": level,
-        "tree": vars(tree),
-        "argv": [spec.python, "-P", *spec.entry, "3", "4"],
-        "environment": full_environment,
-        "working_directory": spec.working_directory,
-        "host_name": spec.host_name,
-        "scratch_parent": os.environ.get("TMPDIR") or "/tmp",
-    }
 
 
 def _python_path(found: roots.Roots) -> list[str]:

@@ -136,6 +136,18 @@ def judge_descriptors(targets: Mapping[int, str]) -> list[str]:
     for number, target in sorted(targets.items()):
         if "seccomp notify" in target:
             found.append(f"the worker kept its notification listener (descriptor {number})")
-        elif target.startswith("/") and target != os.devnull:
+        elif target.startswith(("/", "mnt:")) and target != os.devnull:
             found.append(f"the worker holds {target} open (descriptor {number})")
     return found
+
+
+def judge_places(flags: Mapping[str, int]) -> list[str]:
+    """Whether what a worker at `full` reaches without a path can be written there. Pure.
+
+    `flags`: of the file systems of its root and its program, as statvfs(3) has them.
+    """
+    return [
+        f"the worker's {name} is on a file system that can be written"
+        for name, found in sorted(flags.items())
+        if not found & os.ST_RDONLY
+    ]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .places import ENTRY, HOST_NAME
 from .plan import Level
 
 MEBIBYTE = 1 << 20
@@ -46,5 +47,5 @@ class WorkerSpec:
     forced_level: Level | None = None
     spawn: bool = False
     writable_points: tuple[str, ...] = ()
-    entry: tuple[str, ...] = ("-m", "sandbox_kernel.sandboxed.main")
-    host_name: str = "sandbox"
+    entry: tuple[str, ...] = ENTRY
+    host_name: str = HOST_NAME

@@ -5,10 +5,11 @@ connection file, has no network of its own use, and runs no code of a cell. Its 
 of the host's: what appears there later appears here. It is not landlocked: a Landlock domain may
 not mount.
 
-Commands, one JSON object a packet on descriptor 3, answered with the same `re`:
-- `plan`: once, first. How to build a worker.
+Commands, one JSON object a packet on descriptor 3:
+- `begin`: first. What a worker's process is: program, arguments, environment; and the level.
 - `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
-- `door`: an operation of the mount door; see door_mounts.
+- `plan`: what the worker's root is made of. A worker that was launched before waits for it.
+- `door`, answered with the same `re`: an operation of the mount door; see door_mounts.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ class Warden:
         self.pid = os.getpid()
         #: Init of the present generation; unreaped, so that its number means nobody else.
         self.child = 0
-        self.plan: dict[str, Any] = {}
+        self.beginning: dict[str, Any] = {}
+        #: The plan of the worker's root, as it arrived.
+        self.tree = b""
+        #: To an init that waits for a plan, and hands over the handles of the root for it.
+        self.link: socket.socket | None = None
         self.namespaces = False
         self.why = ""
         self.door: DoorMounts | None = None
@@ -63,8 +68,11 @@ class Warden:
                 return
             message = json.loads(data)
             do = message["do"]
-            if do == "plan":
+            if do == "begin":
                 self._prepare(message)
+            elif do == "plan":
+                self.tree = json.dumps(message["tree"]).encode()
+                self._adopt()
             elif do == "launch":
                 self._launch(fds)
             else:
@@ -74,9 +82,9 @@ class Warden:
         """Leave nothing behind."""
         self._end_generation()
 
-    def _prepare(self, plan: dict[str, Any]) -> None:
-        self.plan = plan
-        if plan["level"] not in (None, "full"):
+    def _prepare(self, beginning: dict[str, Any]) -> None:
+        self.beginning = beginning
+        if self.namespaces or beginning["level"] not in (None, "full"):
             return
         self.why = try_namespaces()
         if not self.why:
@@ -86,6 +94,7 @@ class Warden:
         named = dict(zip(("channel", "seal", "out", "err", "status"), fds, strict=True))
         self._end_generation()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET)
         named["link"] = theirs.fileno()
         pid = -1
         if self.namespaces:
@@ -94,7 +103,7 @@ class Warden:
             except OSError as error:
                 # Too many namespaces, or some kinds are forbidden.
                 self.namespaces, self.why = False, str(error)
-        order = {**self.plan, "why": self.why}
+        order = {**self.beginning, "why": self.why}
         if not self.namespaces:
             try:
                 order = self._without_mounts(order)
@@ -102,15 +111,18 @@ class Warden:
             except OSError as error:
                 self._tell_failure(named, error)
         if pid == 0:
+            ours.close()
             self._child(order, named)
         theirs.close()
         for name in ("channel", "seal", "out", "err", "status"):
             os.close(named[name])
         if pid > 0:
             self.child = pid
-            if self.namespaces:
-                self._adopt(ours, pid)
-        ours.close()
+        if pid > 0 and self.namespaces:
+            self.link = ours
+            self._adopt()
+        else:
+            ours.close()
 
     @staticmethod
     def _tell_failure(named: dict[str, int], error: OSError) -> None:
@@ -130,15 +142,26 @@ class Warden:
         finally:
             os._exit(code)
 
-    def _adopt(self, link: socket.socket, pid: int) -> None:
-        """Take init's handles of the worker's root; nothing comes when building failed."""
-        data, fds, _, _ = socket.recv_fds(link, 16, 1)
+    def _adopt(self) -> None:
+        """Give a waiting init the plan, and take its handles of the worker's root.
+
+        Nothing comes when building failed.
+        """
+        if self.link is None or not self.tree:
+            return
+        with self.link as link:
+            self.link = None
+            try:
+                link.send(self.tree)
+                data, fds, _, _ = socket.recv_fds(link, 16, 1)
+            except (BrokenPipeError, ConnectionResetError):
+                return  # It died, which is told on its status channel.
         if not data:
             return
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            namespace = os.open(f"/proc/{self.child}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+            root = os.open(f"/proc/{self.child}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return  # It died meanwhile, which is told on its status channel.
         from .door_mounts import DoorMounts  # The worker's Python is starting meanwhile.
@@ -164,6 +187,9 @@ class Warden:
         if self.door:
             self.door.close()
             self.door = None
+        if self.link:
+            self.link.close()
+            self.link = None
         if self.child:
             os.kill(self.child, signal.SIGKILL)
             os.waitpid(self.child, 0)

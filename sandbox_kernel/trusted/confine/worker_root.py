@@ -16,35 +16,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: Where the host's masked /proc stands until the worker's own folder has been taken from it: a
-#: mount can be copied only while it is attached.
-_HOST_PROC = "/proc/host"
 _READ_ONLY = linux.ATTR_RDONLY | linux.ATTR_NOSUID | linux.ATTR_NODEV
 
 
 class Root:
     """What is left over from building: handles that only the trusted side keeps.
 
-    `host_proc` is the host's /proc (an O_PATH descriptor), `writable` a detached copy of the root
-    tmpfs through which the warden makes mount points, `own_proc` whether /proc is our own,
-    `unreadable` the roots that could not be shown.
+    `namespace` is the mount namespace (a descriptor), `writable` a detached copy of the root tmpfs
+    through which the warden makes mount points, `own_proc` whether /proc is our own, `unreadable`
+    the roots that could not be shown.
     """
 
     def __init__(
-        self, host_proc: int, writable: int, own_proc: bool, unreadable: list[str]
+        self, namespace: int, writable: int, own_proc: bool, unreadable: list[str]
     ) -> None:
-        self.host_proc = host_proc
+        self.namespace = namespace
         self.writable = writable
         self.own_proc = own_proc
         self.unreadable = unreadable
 
 
-def build(tree: dict[str, Any]) -> Root:
-    """Build the root, pivot into it, detach the host's tree. Everything below `/` is final but
-    for /proc/self, when /proc is not our own."""
+def build(tree: dict[str, Any], process_folder: str) -> Root:
+    """Build the root, pivot into it, detach the host's tree. Everything below `/` is final.
+
+    `process_folder` is the worker's own in /proc, which is shown where the rest of /proc is not.
+    """
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    host_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    texts = _proc_texts(host_proc)
+    namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    texts = _proc_texts()
+    own_folder = linux.open_tree(-1, process_folder, recursive=False)
     trees = [(path, _open_tree(path)) for path in tree["binds"]]
     devices = [(name, linux.open_tree(-1, f"/dev/{name}", recursive=False)) for name in DEVICES]
     base = next(path for path in ("/tmp", "/mnt", "/home", "/usr") if os.path.isdir(path))
@@ -53,7 +53,8 @@ def build(tree: dict[str, Any]) -> Root:
     os.chdir(base)
     os.umask(0o022)
     _fill(tree, trees, devices)
-    own_proc = _proc(texts)
+    own_proc = _proc(texts, own_folder)
+    os.close(own_folder)
     for path in tree["masks"]:
         _mask(path.lstrip("/"), is_directory=os.path.isdir(path.lstrip("/")))
     writable = linux.open_tree(-1, base, recursive=False)
@@ -62,21 +63,7 @@ def build(tree: dict[str, Any]) -> Root:
     os.chdir("/")
     linux.set_mount_attributes(-1, "/", _READ_ONLY, recursive=False)
     unreadable = [path for path, opened in trees if opened is None]
-    return Root(host_proc, writable, own_proc, unreadable)
-
-
-def add_process_files(root: Root) -> None:
-    """Where the host's /proc is masked: bind the calling process's own folder as /proc/self.
-
-    Called in the worker's process, as the last mount before it gives up the right to mount.
-    """
-    if root.own_proc:
-        return
-    tree = linux.open_tree(-1, f"{_HOST_PROC}/self", recursive=False)
-    linux.set_mount_attributes(tree, "", _READ_ONLY | linux.ATTR_NOEXEC, recursive=False)
-    linux.move_mount(tree, -1, "/proc/self")
-    os.close(tree)
-    linux.unmount(_HOST_PROC, linux.MNT_DETACH)
+    return Root(namespace, writable, own_proc, unreadable)
 
 
 def _open_tree(path: str) -> tuple[int, bool] | None:
@@ -169,31 +156,32 @@ def _mask(path: str, *, is_directory: bool) -> None:
         os.close(fd)
 
 
-def _proc_texts(host_proc: int) -> dict[str, str]:
+def _proc_texts() -> dict[str, str]:
     """What the worker may read of /proc/sys, and the rest for a /proc that is not our own."""
     texts = {}
     kept = [f"sys/{name}" for name in PROC_SYS_KEPT]
     kept += ["cpuinfo", "meminfo", "stat", "version", "filesystems", "loadavg", "uptime"]
     for name in kept:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=host_proc)
+            with open(f"/proc/{name}", encoding="utf-8", errors="replace") as file:
+                texts[name] = file.read()
         except OSError:
             continue  # This kernel, or the container around us, has no such file.
-        with open(fd, encoding="utf-8", errors="replace") as file:
-            texts[name] = file.read()
     return texts
 
 
-def _proc(texts: dict[str, str]) -> bool:
-    """Mount /proc: our own, masked and read-only, or files from memory. True for our own."""
+def _proc(texts: dict[str, str], own_folder: int) -> bool:
+    """Mount /proc: our own, masked and read-only, or files from memory. True for our own.
+
+    Beside those files stands the worker's own folder, a mount that is not attached yet.
+    """
     os.makedirs("proc", exist_ok=True)
     if not _mount_proc():
         _write_texts("proc", texts)
         os.makedirs("proc/self")
-        os.mkdir(_HOST_PROC[1:], 0o700)
-        whole = linux.open_tree(-1, "/proc", recursive=True)
-        linux.move_mount(whole, linux.AT_FDCWD, _HOST_PROC[1:])
-        os.close(whole)
+        attributes = _READ_ONLY | linux.ATTR_NOEXEC
+        linux.set_mount_attributes(own_folder, "", attributes, recursive=False)
+        linux.move_mount(own_folder, linux.AT_FDCWD, "proc/self")
         os.symlink("self/mounts", "proc/mounts")
         os.symlink("self/net", "proc/net")
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -11,6 +12,7 @@ from sandbox_kernel.trusted.confine.selftest import (
     Witnesses,
     judge,
     judge_descriptors,
+    judge_places,
     judge_status,
 )
 
@@ -69,6 +71,14 @@ def test_a_kept_listener_and_an_open_host_file_are_found() -> None:
     assert judge_descriptors(fine) == []
     assert judge_descriptors({**fine, 9: "anon_inode:seccomp notify"}) != []
     assert judge_descriptors({**fine, 9: "/etc/passwd"}) != []
+    assert judge_descriptors({**fine, 9: "mnt:[4026532200]"}) != []
+
+
+def test_what_a_worker_reaches_without_a_path_cannot_be_written() -> None:
+    assert judge_places({"root": os.ST_RDONLY, "exe": os.ST_RDONLY | os.ST_NOSUID}) == []
+    assert judge_places({"root": os.ST_RDONLY, "exe": 0}) == [
+        "the worker's exe is on a file system that can be written"
+    ]
 
 
 def test_witnesses_see_a_connection_and_a_file() -> None:
