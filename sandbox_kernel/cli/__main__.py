@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import os
 import pkgutil
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ import sandbox_kernel
 import sandbox_kernel.cli
 
 USAGE_ERROR = 2
+NOT_READ = 1
 
 
 def commands() -> dict[str, Path]:
@@ -71,8 +74,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage(), file=sys.stderr)
         return USAGE_ERROR
     module = importlib.import_module(f"sandbox_kernel.cli.{found[name].stem}")
-    status: int = module.main(rest)
+    try:
+        status: int = module.main(rest)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return NOT_READ
     return status
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of our output has gone (`| head`); what is left of it is thrown away.
+
+    https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    """
+    end = select.poll()
+    end.register(sys.stdout.fileno(), 0)
+    if not end.poll(0):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return True
 
 
 if __name__ == "__main__":

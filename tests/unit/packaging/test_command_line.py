@@ -45,6 +45,16 @@ def test_nothing_at_all_is_answered_with_the_list(capsys: pytest.CaptureFixture[
     assert "usage: sandbox-kernel COMMAND" in capsys.readouterr().out
 
 
+def test_a_reader_that_has_gone_is_no_error_of_the_command() -> None:
+    command = [sys.executable, "-m", "sandbox_kernel.cli", "policy", "explain", "tour.ipynb"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == ""
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--version"]) == 0
     assert capsys.readouterr().out == f"sandbox-kernel {__version__}\n"
