@@ -8,6 +8,7 @@ where they differ. Sources: openat2(2), rename(2), statx(2), <linux/openat2.h>.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -32,6 +33,17 @@ _MNT_ID_OFFSET = 144
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
+#: The same function with the types of openat2's arguments: a door calls it for each open.
+_openat2 = ctypes.CFUNCTYPE(
+    ctypes.c_long,
+    ctypes.c_long,
+    ctypes.c_long,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_long,
+    use_errno=True,
+)(("syscall", _libc))
+_how = struct.Struct("=QQQ")
 
 
 def _check(result: int, path: bytes | None = None) -> int:
@@ -47,21 +59,14 @@ def openat2(dirfd: int, path: bytes, flags: int, *, mode: int = 0, resolve: int 
     Raises OSError: EXDEV or ELOOP where `resolve` forbids the way, EAGAIN (retried here) while
     something in the path is being renamed.
     """
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    how = _how.pack(flags | os.O_CLOEXEC, mode, resolve)
     while True:
-        try:
-            return _check(
-                _syscall(
-                    ctypes.c_long(_NR_OPENAT2),
-                    ctypes.c_long(dirfd),
-                    ctypes.c_char_p(path),
-                    ctypes.c_char_p(how),
-                    ctypes.c_long(len(how)),
-                ),
-                path,
-            )
-        except BlockingIOError:
-            continue
+        descriptor = int(_openat2(_NR_OPENAT2, dirfd, path, how, len(how)))
+        if descriptor >= 0:
+            return descriptor
+        number = ctypes.get_errno()
+        if number != errno.EAGAIN:
+            raise OSError(number, os.strerror(number), path)
 
 
 def renameat2(old_dirfd: int, old: bytes, new_dirfd: int, new: bytes, flags: int = 0) -> None:

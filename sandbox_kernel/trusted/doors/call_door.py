@@ -17,13 +17,17 @@ from typing import Protocol
 from ..confine import _sys_notify as raw
 from ..confine.broker import Broker, Listener
 from ..confine.syscall_numbers import TABLES
-from ._sys_listener import Listener as Fast
+from ._sys_listener import Listener as FastListener
 from .calls import Call, Vanished, error_number
-from .path_calls import AT_EMPTY_PATH
+from .path_calls import AT_EMPTY_PATH, AT_FDCWD
 
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 LINGER_SECONDS = 20e-6
 LONGEST_TURN_SECONDS = 0.005
+_LOW = 0xFFFFFFFF
+
+#: Called with task, directory descriptor, path and flags of a call that opens for reading.
+Opener = Callable[[int, int, bytes, int], int | None]
 
 
 class CallDoor(Protocol):
@@ -33,6 +37,10 @@ class CallDoor(Protocol):
 
     def handle(self, call: Call) -> None:
         """Answer a call or see to it that it will be. Raises OSError, Vanished: not answered."""
+
+
+def _nothing(task: int, directory: int, path: bytes, flags: int) -> int | None:
+    return None
 
 
 class Dispatcher:
@@ -48,9 +56,10 @@ class Dispatcher:
         self._own = os.dup(listener.fd)
         self._names = {number: name for name, number in TABLES[listener.machine].items()}
         self._doors: dict[str, CallDoor] = {}
-        self._fast = Fast(self._own)
-        self._opens: dict[int, tuple[int, int]] = {}
-        self._looks: dict[int, tuple[int, int]] = {}
+        self._fast = FastListener(self._own)
+        self._opens: dict[int, tuple[int, int, int]] = {}
+        self._looks: dict[int, tuple[int, int, int]] = {}
+        self._opener: Opener = _nothing
         self._below: tuple[bytes, ...] = ()
         self._exactly: frozenset[bytes] = frozenset()
         self._read = (0, b"")
@@ -79,24 +88,28 @@ class Dispatcher:
         """Let a door answer its calls from now on."""
         self._doors.update(dict.fromkeys(door.NAMES, door))
 
-    def let_run_below(
+    def answer_at_once(
         self,
         trees: tuple[bytes, ...],
-        opens: dict[str, tuple[int, int]],
-        looks: dict[str, tuple[int, int]],
+        opens: dict[str, tuple[int, int, int]],
+        looks: dict[str, tuple[int, int, int]],
+        opener: Opener,
     ) -> None:
-        """Let calls run at once whose path is one of `trees` or lies below one.
+        """Answer the calls that come by the thousand before any door looks at them.
 
-        opens: by name, the positions of the path and of the flags (a change is not let run).
-        looks: the same of calls that tell of a path and open nothing; an empty path with
-        AT_EMPTY_PATH means an open descriptor there. Only where Landlock decides again, or where
-        what is told is no secret.
+        trees: a call runs whose path is one of them or lies below one; only where Landlock decides
+        again, or where what is told is no secret. opens: calls that open, by name, with the
+        positions of descriptor (-1: none), path and flags; those that change anything are not
+        answered here. looks: the same of calls that tell of a path and open nothing; an empty path
+        with AT_EMPTY_PATH means an open descriptor there. opener: gives a descriptor for a path
+        outside the trees, or None where it does not know.
         """
         numbers = {name: number for number, name in self._names.items()}
         self._below = tuple(tree + b"/" for tree in trees)
         self._exactly = frozenset(trees)
         self._opens = {numbers[name]: at for name, at in opens.items() if name in numbers}
         self._looks = {numbers[name]: at for name, at in looks.items() if name in numbers}
+        self._opener = opener
 
     def rest(self, call: Call) -> None:
         """Have the launcher's minimal door answer a call."""
@@ -113,6 +126,12 @@ class Dispatcher:
         """Answer what waits. False: the listener is dead for good."""
         if self._own < 0:
             return False
+        try:
+            return self._serve_for_a_moment()
+        finally:
+            self._fast.forget_memory()
+
+    def _serve_for_a_moment(self) -> bool:
         begun = last = time.perf_counter()
         while True:
             events = self._poll.poll(0)
@@ -121,42 +140,61 @@ class Dispatcher:
                 if not events[0][1] & select.POLLIN:
                     return False
                 self._read = (0, b"")
-                if self._fast.receive() and not self._let_run_at_once():
-                    call = self._fast.call
-                    self._answer(
-                        raw.Notification(call.id, call.task, call.number, tuple(call.arguments))
-                    )
+                if self._fast.receive() and not self._answered_at_once():
+                    fast, first = self._fast, self._fast.FIRST_ARGUMENT
+                    arguments = tuple(fast.words[first:])
+                    self._answer(raw.Notification(fast.words[0], fast.task, fast.number, arguments))
                 last = time.perf_counter()
             elif now - last > LINGER_SECONDS:
                 return True
             if now - begun > LONGEST_TURN_SECONDS:
                 return True
 
-    def _let_run_at_once(self) -> bool:
-        call = self._fast.call
-        where = self._opens.get(call.number)
+    def _answered_at_once(self) -> bool:
+        fast = self._fast
+        where = self._opens.get(fast.number)
         opens = where is not None
         if where is None:
-            where = self._looks.get(call.number)
+            where = self._looks.get(fast.number)
             if where is None:
                 return False
-        flags = call.arguments[where[1]] if where[1] >= 0 else 0
+        first = fast.FIRST_ARGUMENT
+        directory_at, path_at, flags_at = where
+        flags = fast.words[first + flags_at] & _LOW if flags_at >= 0 else 0
         if opens and flags & CHANGES:
             return False
-        pointer = call.arguments[where[0]]
-        path = self._fast.piece(pointer)
-        end = path.find(b"\0")
-        self._read = (pointer, path[: max(end, 0)])
-        if not end:
-            if opens or not flags & AT_EMPTY_PATH:
-                return False
-        elif end < 0 or path.find(b"..", 0, end) >= 0 or not self._in_trees(path, end):
+        pointer = fast.words[first + path_at]
+        piece = fast.piece(pointer)
+        path = piece[: max(piece.find(b"\0"), 0)]
+        self._read = (pointer, path)
+        if path:
+            if b".." not in path and (path.startswith(self._below) or path in self._exactly):
+                fast.let_run()
+                return True
+            return opens and self._opened(directory_at, path, flags)
+        if opens or not flags & AT_EMPTY_PATH or piece[:1] != b"\0":
             return False
-        self._fast.let_run()
+        fast.let_run()
         return True
 
-    def _in_trees(self, path: bytes, end: int) -> bool:
-        return path.startswith(self._below) or path[:end] in self._exactly
+    def _opened(self, directory_at: int, path: bytes, flags: int) -> bool:
+        fast = self._fast
+        directory = AT_FDCWD
+        if directory_at >= 0:
+            directory = fast.words[fast.FIRST_ARGUMENT + directory_at] & _LOW
+            directory -= (directory & 0x80000000) << 1
+        try:
+            descriptor = self._opener(fast.task, directory, path, flags)
+        except OSError as error:
+            fast.refuse(error_number(error))
+            return True
+        if descriptor is None:
+            return False
+        try:
+            fast.give(descriptor, flags & os.O_CLOEXEC)
+        finally:
+            os.close(descriptor)
+        return True
 
     def _answer(self, notification: raw.Notification) -> None:
         name = self._names[notification.number]

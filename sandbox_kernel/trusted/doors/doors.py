@@ -147,7 +147,8 @@ class Doors:
             calls.attach(files.door)
             # Landlock decides again, on what is really opened.
             trees = tuple(os.fsencode(tree) for tree in calls.listener.trees)
-            calls.let_run_below(trees, files.door.OPENS, files.door.LOOKS)
+            door = files.door
+            calls.answer_at_once(trees, door.OPENS, door.LOOKS, door.open_for_reading)
             self._files = files
         if calls is not None:
             self._sockets = SocketDoor(

@@ -6,35 +6,24 @@ is carved out holds for the resolved path. Paths that belong to no place are not
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...policy.kinds.paths import PathPattern, is_below
 from .file_rights import FileRights
+from .live_place import LivePlace, refused
 from .mount_table import Granted, Stage
 from .private_layer import PrivateLayer
 from .resolve import Place, Unresolvable, open_place
 
 
 @dataclass(frozen=True)
-class Root:
-    """A live place. `descriptor` is of the directory, -1 for a single file."""
-
-    real: str
-    descriptor: int
-    writable: bool
-    carved: bool
-
-
-@dataclass(frozen=True)
 class Found:
-    """Where a path leads: a place, and the rest below it. Exactly one of root and layer."""
+    """Where a path leads: a place, live or staged, and the rest below it."""
 
     rest: str
-    root: Root | None = None
-    layer: PrivateLayer | None = None
+    place: LivePlace | PrivateLayer
 
 
 class GrantedPlaces:
@@ -43,9 +32,13 @@ class GrantedPlaces:
     def __init__(self, problem: Callable[[str, str], None]) -> None:
         self._problem = problem
         self.rights = FileRights()
-        self._roots: dict[str, Root] = {}
+        self._roots: dict[str, LivePlace] = {}
         self._layers: dict[str, PrivateLayer] = {}
         self.aliases: dict[str, str] = {}
+        #: For names that are opened from the root.
+        self.slash = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        #: Directories all of which may be read as it is on the host: path with a slash, descriptor.
+        self.plain: tuple[tuple[bytes, int], ...] = ()
 
     def set(
         self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
@@ -70,9 +63,20 @@ class GrantedPlaces:
             self._add_root(g.place, writes and g.entry.max_bytes is None)
         gone = {real for real, root in before.items() if not self._still(root)}
         for root in before.values():
-            if root.descriptor >= 0:
-                os.close(root.descriptor)
+            root.close()
+        self._find_plain()
         return gone
+
+    def _find_plain(self) -> None:
+        staged = [place for layer in self._layers.values() for place in layer.occupies]
+        self.plain = tuple(
+            (os.fsencode(f"{root.real}/"), root.descriptor)
+            for root in self._roots.values()
+            if root.descriptor >= 0
+            and root.real != "/"
+            and not any(_touches(pattern, root.real) for pattern in self.rights.deny)
+            and not any(is_below(s, root.real) or is_below(root.real, s) for s in staged)
+        )
 
     def _set_layers(self, wanted: dict[str, Stage]) -> None:
         for destination in list(self._layers):
@@ -97,10 +101,10 @@ class GrantedPlaces:
         except Unresolvable as moved:
             self._problem(place.real, str(moved))
             return
-        if known is not None and known.descriptor >= 0:
-            os.close(known.descriptor)
+        if known is not None:
+            known.close()
 
-    def _still(self, old: Root) -> bool:
+    def _still(self, old: LivePlace) -> bool:
         """Whether what a live place gave is given still, by itself or by a wider place."""
         if any(layer.stage.visible and is_below(old.real, d) for d, layer in self._layers.items()):
             return not old.writable
@@ -110,12 +114,12 @@ class GrantedPlaces:
             for root in self._roots.values()
         )
 
-    def _root(self, place: Place, writable: bool) -> Root:
+    def _root(self, place: Place, writable: bool) -> LivePlace:
         carved = [*self.rights.deny, *self.rights.read_only]
         if place.kind == "directory":
             touched = any(_touches(pattern, place.real) for pattern in carved)
-            return Root(place.real, open_place(place), writable, touched)
-        return Root(place.real, -1, False, False)
+            return LivePlace(place.real, open_place(place), writable, touched, self)
+        return LivePlace(place.real, -1, False, False, self)
 
     def renew_layers(self, pids: Iterable[int]) -> None:
         """Every staged place shows the host's present content again.
@@ -131,6 +135,7 @@ class GrantedPlaces:
                 self._layers[destination] = PrivateLayer(stage, _directory(stage))
             except Unresolvable:
                 del self._layers[destination]
+        self._find_plain()
 
     @property
     def layers(self) -> dict[str, PrivateLayer]:
@@ -139,19 +144,20 @@ class GrantedPlaces:
 
     def close(self) -> None:
         """Drop everything."""
+        self.plain = ()
         for root in self._roots.values():
-            if root.descriptor >= 0:
-                os.close(root.descriptor)
+            root.close()
         for layer in self._layers.values():
             layer.close()
         self._roots, self._layers = {}, {}
+        os.close(self.slash)
 
     def find(self, path: str) -> Found | None:
         """The place that an absolute, normalised path belongs to by its text."""
         for layer in self._layers.values():
             rest = layer.behind_view(path)
             if rest is not None:
-                return Found(rest, layer=layer)
+                return Found(rest, layer)
         head, rest = path, ""
         while True:
             found = self._at(head, rest)
@@ -167,18 +173,18 @@ class GrantedPlaces:
         real = self.aliases.get(head, head)
         layer = self._layers.get(real)
         if layer is not None:
-            return Found(rest, layer=layer)
+            return Found(rest, layer)
         root = self._roots.get(real)
         if root is None or (rest and root.descriptor < 0):
             return None
-        return Found(rest, root=root)
+        return Found(rest, root)
 
     def check(self, real: str, *, change: bool) -> None:
         """Raise PermissionError where a resolved path is carved out."""
         if self.rights.closed(real) is not None or (
             change and self.rights.unchangeable(real) is not None
         ):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            raise refused()
 
 
 def _directory(stage: Stage) -> int:

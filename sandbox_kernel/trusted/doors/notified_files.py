@@ -82,4 +82,3 @@ class NotifiedFiles:
     def close(self) -> None:
         """The worker is dead; staged changes are dropped."""
         self._places.close()
-        self.door.close()

@@ -65,6 +65,16 @@ class PrivateLayer:
         os.close(self.lower)
         shutil.rmtree(self._base)
 
+    @property
+    def real(self) -> str:
+        """The real path of the place on the host."""
+        return self.stage.destination
+
+    @property
+    def occupies(self) -> tuple[str, str]:
+        """Paths below which names mean this layer's: the place, and the layer's own folder."""
+        return self.stage.destination, self._base
+
     def in_use(self, pids: Iterable[int]) -> bool:
         """Whether one of these processes has a file of the upper side open."""
         prefix = f"{self._base}/upper/"
@@ -270,12 +280,16 @@ class PrivateLayer:
             finally:
                 os.close(parent)
 
-    def rename(self, old: str, new: str) -> None:
-        """rename(2). Directories that the host has give EXDEV, as under overlayfs."""
+    def rename(self, old: str, new: str, flags: int = 0) -> None:
+        """renameat2(2). Directories that the host has give EXDEV, as under overlayfs."""
+        if flags & ~_sys_files.RENAME_NOREPLACE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         seen = self.look(old)
         if seen is None:
             raise no_such_file()
         target = self.look(new)
+        if flags and target is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if stat.S_ISDIR(seen[1].st_mode):
             if seen[0] == self.lower or _status(self.lower, old) is not None or target is not None:
                 raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
@@ -329,7 +343,7 @@ class PrivateLayer:
         finally:
             os.close(parent)
 
-    def writable(self, path: str) -> int:
+    def writable_copy(self, path: str) -> int:
         """An O_PATH descriptor of the upper copy, for chmod, utimes and truncate."""
         seen = self.look(path)
         if seen is None:

@@ -1,0 +1,202 @@
+"""A granted place as it is on the host, for the notify door: all is done beneath its descriptor.
+
+The operations are those of `PrivateLayer`, which is a place whose changes are staged. Paths are
+relative to the place, without `..`; "" is the place itself. A link in it may lead into another
+granted place, and then means that one, by that one's rights. What is carved out of a place
+(denied, or never to be changed) is compared with the path of what was really reached.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import _sys_files
+from .resolve import BENEATH, canonical
+
+if TYPE_CHECKING:
+    from .granted_places import GrantedPlaces
+
+CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+#: What is not asked of the supervisor's own descriptor.
+KEEP_FLAGS = ~(os.O_CLOEXEC | os.O_NONBLOCK)
+_MOST_HOPS = 8
+_LINKS_BENEATH = _sys_files.RESOLVE_BENEATH | _sys_files.RESOLVE_NO_MAGICLINKS
+_O_TMPFILE = os.O_TMPFILE & ~os.O_DIRECTORY
+
+
+class NotHere(Exception):
+    """The path is in no granted place."""
+
+
+def refused() -> OSError:
+    """EACCES."""
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@dataclass(frozen=True, eq=False)
+class LivePlace:
+    """A directory, by descriptor, or a single file, by name (`descriptor` is -1).
+
+    places: all of them, for links that lead out of this one and for what is carved out.
+    """
+
+    real: str
+    descriptor: int
+    writable: bool
+    carved: bool
+    places: GrantedPlaces
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def beneath(self, rest: str, flags: int, mode: int = 0) -> int:
+        """Open what lies here; a link that leads out is followed into another live place.
+
+        Raises NotHere where it leads out of all of them, OSError as open(2) would.
+        """
+        place = self
+        for _ in range(_MOST_HOPS):
+            try:
+                return place._open_exactly(rest, flags, mode)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+            found = self.places.find(canonical(os.path.join(place.real, rest)))
+            if found is None:
+                raise NotHere
+            if not isinstance(found.place, LivePlace):
+                raise refused()
+            if flags & CHANGES and not found.place.writable:
+                raise refused()
+            place, rest = found.place, found.rest
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    def _open_exactly(self, rest: str, flags: int, mode: int) -> int:
+        if self.descriptor < 0:
+            name = os.fsencode(self.real[1:])
+            return _sys_files.openat2(self.places.slash, name, flags, resolve=BENEATH)
+        path = os.fsencode(rest) or b"."
+        return _sys_files.openat2(self.descriptor, path, flags, mode=mode, resolve=_LINKS_BENEATH)
+
+    def open(self, rest: str, flags: int, mode: int) -> int:
+        """A descriptor for the worker. Raises NotHere, OSError as open(2) would."""
+        change = flags & (CHANGES | _O_TMPFILE)
+        if change and not self.writable:
+            raise refused()
+        # The kernel injects no O_PATH descriptor; a readable one serves for all that it does.
+        wanted = (flags & KEEP_FLAGS & ~os.O_PATH) | os.O_NONBLOCK | os.O_NOCTTY
+        if self.carved and change & os.O_TRUNC:
+            wanted &= ~os.O_TRUNC  # Not before it is clear which file this is.
+        if self.carved and flags & os.O_CREAT:
+            self.places.check(os.path.join(self.real, rest), change=True)
+        create = flags & (os.O_CREAT | _O_TMPFILE)
+        descriptor = self.beneath(rest, wanted, mode if create else 0)
+        try:
+            only_files_and_directories(descriptor)
+            if self.carved:
+                self._check_reached(descriptor, change=bool(change))
+                if change & os.O_TRUNC:
+                    os.ftruncate(descriptor, 0)
+            if change and not flags & os.O_NONBLOCK and not flags & os.O_PATH:
+                fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & os.O_APPEND)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def reach(self, rest: str, *, change: bool) -> int:
+        """An O_PATH descriptor of what lies here and is not carved out."""
+        descriptor = self.beneath(rest, os.O_PATH)
+        try:
+            if self.carved:
+                self._check_reached(descriptor, change=change)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check_reached(self, descriptor: int, *, change: bool, name: str = "") -> None:
+        here = os.readlink(f"/proc/self/fd/{descriptor}")
+        self.places.check(os.path.join(here, name) if name else here, change=change)
+
+    # --- changing ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _parent(self, rest: str) -> Iterator[tuple[int, bytes]]:
+        """The directory in which a change happens, and the name there."""
+        head, _, name = rest.rpartition("/")
+        directory = self.beneath(head, os.O_PATH | os.O_DIRECTORY)
+        try:
+            if self.carved:
+                self._check_reached(directory, change=True, name=name)
+            yield directory, os.fsencode(name)
+        finally:
+            os.close(directory)
+
+    def make_directory(self, rest: str, mode: int) -> None:
+        """mkdir(2)."""
+        with self._parent(rest) as (directory, name):
+            os.mkdir(name, mode, dir_fd=directory)
+
+    def remove(self, rest: str, *, directory: bool) -> None:
+        """unlink(2) or rmdir(2)."""
+        with self._parent(rest) as (parent, name):
+            if directory:
+                os.rmdir(name, dir_fd=parent)
+            else:
+                os.unlink(name, dir_fd=parent)
+
+    def symlink(self, text: str, rest: str) -> None:
+        """symlink(2)."""
+        with self._parent(rest) as (directory, name):
+            os.symlink(os.fsencode(text), name, dir_fd=directory)
+
+    def link(self, old: str, new: str) -> None:
+        """link(2), of a symbolic link itself."""
+        self._nothing_carved_below(old, new)
+        with self._parent(old) as (here, name), self._parent(new) as (there, new_name):
+            os.link(name, new_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+
+    def rename(self, old: str, new: str, flags: int = 0) -> None:
+        """renameat2(2)."""
+        self._nothing_carved_below(old, new)
+        with self._parent(old) as (here, name), self._parent(new) as (there, new_name):
+            _sys_files.renameat2(here, name, there, new_name, flags)
+
+    def writable_copy(self, rest: str) -> int:
+        """An O_PATH descriptor of what is to be changed, for chmod, utimes and truncate."""
+        descriptor = self.beneath(rest, os.O_PATH)
+        try:
+            self._check_reached(descriptor, change=True)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _nothing_carved_below(self, *rests: str) -> None:
+        """A directory with something carved out below it does not move: the carving is by name."""
+        if not self.carved:
+            return
+        for rest in rests:
+            real = os.path.join(self.real, rest) + "/"
+            for pattern in (*self.places.rights.deny, *self.places.rights.read_only):
+                prefix = pattern.fixed_prefix + "/"
+                reaches = pattern.is_glob and real.startswith(prefix) and os.path.isdir(real)
+                if prefix.startswith(real) or reaches:
+                    raise refused()
+
+
+def only_files_and_directories(descriptor: int) -> None:
+    """Raise PermissionError for anything else: opening a FIFO waits, opening a device acts."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise PermissionError(errno.EACCES, "neither a regular file nor a directory")
