@@ -89,7 +89,9 @@ Handler = Callable[[Incoming], None]
 
 
 class Channels:
-    """Binds, receives, signs and sends. All methods belong to the loop's thread."""
+    """Binds, receives, signs and sends. All methods belong to one thread, `listen` and what
+    follows it to the loop's.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -107,13 +109,12 @@ class Channels:
         ports = {f"{name}_port": port for name, port in self._connection.ports.items()}
         return {"status": "ok", **ports}
 
-    def bind(self, handlers: Mapping[str, Handler]) -> None:
-        """Bind all sockets, then start to receive.
+    def bind(self) -> None:
+        """Bind all sockets; what arrives from then on waits for `listen`.
 
-        A client that sees one socket answer may use the others at once, so nothing is received
-        before the last one is bound. Raises `BadConnection` when an address is taken or impossible.
+        A client that finds a socket not bound yet tries again 100 to 200 ms later, so this comes
+        early in a kernel's start. Raises `BadConnection` when an address is taken or impossible.
         """
-        self._handlers = dict(handlers)
         kinds = dict.fromkeys(("shell", "control", "stdin", "hb"), zmq.ROUTER)
         for name, kind in {**kinds, "iopub": zmq.XPUB}.items():
             socket = self._sockets[name] = self._context.socket(kind)
@@ -134,6 +135,10 @@ class Channels:
                     f"the {name} channel cannot be bound to {address}: {error.strerror}. Is "
                     "another kernel running with this connection file? Each needs its own."
                 ) from None
+
+    def listen(self, handlers: Mapping[str, Handler]) -> None:
+        """Give what arrives to `handlers`, by channel; on the running loop."""
+        self._handlers = dict(handlers)
         loop = asyncio.get_running_loop()
         for name, socket in self._sockets.items():
             loop.add_reader(int(socket.getsockopt(zmq.FD)), self._receive, name)
@@ -141,9 +146,10 @@ class Channels:
 
     def close(self) -> None:
         """Send what waits (for a second at most) and close the sockets."""
-        loop = asyncio.get_running_loop()
         for socket in self._sockets.values():
-            loop.remove_reader(int(socket.getsockopt(zmq.FD)))
+            if self._handlers:
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(int(socket.getsockopt(zmq.FD)))
             socket.close()
         self._sockets.clear()
         self._context.term()

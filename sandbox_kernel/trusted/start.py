@@ -14,11 +14,11 @@ from ..shared.errors import KernelFault, WorkerUnavailable
 from .options import LaunchOptions
 
 if TYPE_CHECKING:
+    from .channels import Channels
     from .confine.broker import Door, Listener
     from .confine.generation import Generation
     from .confine.head_start import HeadStart
     from .confine.launch import Warden
-    from .connection import Connection
     from .doors import Doors
     from .limits.person import PersonsKernels
     from .session_rights import SessionRights
@@ -34,25 +34,28 @@ def run_kernel(connection_file: str, options: LaunchOptions, ahead: HeadStart) -
     logging.basicConfig(format="sandbox-kernel: %(message)s", level=logging.WARNING)
     begun = Begun()
     try:
+        from .channels import Channels
+        from .connection import read_connection
+
+        connection = read_connection(connection_file)
+        channels = Channels(connection)
+        channels.bind()
+    except KernelFault as error:
+        print(f"sandbox-kernel cannot start: {error}", file=sys.stderr)
+        return 1
+    try:
         begun.start(options, ahead)
     except KernelFault as error:
         begun.fault = error
         print(f"sandbox-kernel: {error}", file=sys.stderr)
     session = begun.session
     try:
-        # Only now: see the module `sandbox_kernel.__main__`.
-        from .connection import read_connection
-
-        connection = read_connection(connection_file)
         if session is not None:
             ports = frozenset(connection.ports.values())
             session.move(replace(session.places, closed_ports=ports))
         import asyncio
 
-        return asyncio.run(_serve(connection, begun, options))
-    except KernelFault as error:
-        print(f"sandbox-kernel cannot start: {error}", file=sys.stderr)
-        return 1
+        return asyncio.run(_serve(channels, begun, options))
     finally:
         if begun.warden is not None:
             begun.warden.close()
@@ -64,8 +67,8 @@ def run_kernel(connection_file: str, options: LaunchOptions, ahead: HeadStart) -
 class Begun:
     """What runs already while the supervisor's own modules are imported.
 
-    The order saves time and keeps secrets: the worker's process is ordered first, the policy is
-    read while its Python comes up, and only then the rest follows.
+    The order saves time and keeps secrets. The worker's process is ordered first; while its Python
+    comes up the channels are bound, the policy is read, and only then the rest follows.
     """
 
     def __init__(self) -> None:
@@ -120,8 +123,7 @@ class Begun:
         return generation
 
 
-async def _serve(connection: Connection, begun: Begun, options: LaunchOptions) -> int:
-    from .channels import Channels
+async def _serve(channels: Channels, begun: Begun, options: LaunchOptions) -> int:
     from .doors import Doors, environment_proxy, system_resolver
     from .session_start import data_directory
     from .supervisor import Supervisor
@@ -130,7 +132,7 @@ async def _serve(connection: Connection, begun: Begun, options: LaunchOptions) -
         resolver = options.resolver or system_resolver
         begun.doors = Doors(begun.warden, resolver=resolver, proxy=environment_proxy())
     supervisor = Supervisor(
-        Channels(connection),
+        channels,
         begun.launch,
         begun.session,
         begun.doors,

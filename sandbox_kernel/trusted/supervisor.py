@@ -97,13 +97,13 @@ class Supervisor:
             self.watch.follow(session.rights)
 
     async def run(self) -> None:
-        """Bind, start a worker, serve until shutdown."""
+        """Start a worker, serve until shutdown. The channels are bound."""
         loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         starting = self.spawn(self.keeper.start())
-        self.channels.bind(
+        self.channels.listen(
             {
                 "shell": self._on_shell,
                 "control": self._control.handle,
