@@ -104,9 +104,10 @@ class Worker:
     def _warm(self) -> None:
         """When idle: have the modules imported that word a traceback.
 
-        A cell that is stopped by a limit has its grace for ending, and not for these imports.
+        A cell that is stopped by a limit has its grace for ending, and not for these imports. They
+        hold up the event loop, on which tasks that a cell left behind may go on: those come first.
         """
-        if self._running is not None:
+        if self._running is not None or asyncio.all_tasks(self.loop):
             self.loop.call_later(_WARM_AFTER, self._warm)
             return
         with self.interrupts.own_code():
