@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_kernel.shared.errors import ConfinementFailed
+from sandbox_kernel.trusted.confine import generation
 from sandbox_kernel.trusted.confine.launch import Warden
 from sandbox_kernel.trusted.confine.plan import Level
 from sandbox_kernel.trusted.confine.spec import WorkerSpec
@@ -182,6 +183,22 @@ def test_a_worker_that_cannot_start_says_why() -> None:
             )
             try:
                 with pytest.raises(ConfinementFailed, match="RuntimeError: why"):
+                    await warden.launch().sealed()
+            finally:
+                warden.close()
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_never_answers_at_its_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "SEAL_SECONDS", 1.0)
+
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as notebook:
+            entry = ("-c", "import signal; signal.pause()")
+            warden = Warden.start(WorkerSpec(working_directory=notebook, entry=entry))
+            try:
+                with pytest.raises(ConfinementFailed, match="did not seal itself within 1 s"):
                     await warden.launch().sealed()
             finally:
                 warden.close()
