@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import queue
 import secrets
@@ -19,6 +20,8 @@ import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from jupyter_client.manager import KernelManager
+
+import sandbox_kernel
 
 PLAIN, SANDBOXED = "python3", "sandbox-python"
 #: No kernelspec: the sandboxed kernel with one setting of its policy changed.
@@ -86,6 +89,21 @@ class Kernel:
         return [first, *first.children(recursive=True)]
 
 
+class NotCompiled(Exception):
+    """There is no byte code, and none can be written."""
+
+
+def compile_package() -> None:
+    """Bring this package's byte code up to date, as an installer does: ipykernel's is.
+
+    A checkout that is run in place may have none: a worker can write none, and in some shells
+    PYTHONDONTWRITEBYTECODE is set. Raises `NotCompiled`.
+    """
+    for folder in sandbox_kernel.__path__:
+        if not compileall.compile_dir(folder, quiet=1):
+            raise NotCompiled(f"{folder}: see above for the file")
+
+
 def command(kernel_name: str, connection_file: str) -> list[str]:
     """The installed kernelspec's command, as jupyter_client would run it."""
     if kernel_name == WITHOUT_SNAPSHOTS:
@@ -142,6 +160,7 @@ def interleaved(
     rounds: int, kernels: Sequence[str] = (PLAIN, SANDBOXED)
 ) -> Iterator[tuple[int, str]]:
     """(round, kernel name), all kernels in each round, the order turned round each time."""
+    compile_package()
     for number in range(rounds):
         names = list(kernels)
         for name in names if number % 2 == 0 else reversed(names):
