@@ -19,7 +19,6 @@ from .mount import Taken as FilesTaken
 from .mount import Warden
 from .mounted_files import MountedFiles
 from .names import SyntheticNames
-from .notified_files import NotifiedFiles
 from .proxy import ProxyFor, no_proxy
 from .resolver import Resolver, system_resolver
 from .socket_calls import SocketDoor
@@ -143,6 +142,8 @@ class Doors:
                 problem=self._tell_problem,
             )
         elif calls is not None and generation.level is Level.NO_NAMESPACES:
+            from .notified_files import NotifiedFiles  # A start at `full` does without.
+
             files = NotifiedFiles(generation.pid, rest=calls.rest, problem=self._tell_problem)
             calls.attach(files.door)
             # Landlock decides again, on what is really opened.

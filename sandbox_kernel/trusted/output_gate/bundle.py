@@ -12,14 +12,17 @@ import html
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from . import frame, images, latex, libraries, markdown, svg, vega
+from . import frame, images, latex, libraries, svg, vega
 from .bounds import clean_json, well_formed
-from .markup import HtmlSanitiser
 from .notes import Withheld, as_html
 from .rules import METADATA_RULES, MIME_RULES, DisplayRules, Handling, Setting
 from .text import one_line, plain
+
+if TYPE_CHECKING:
+    from .markup import HtmlSanitiser
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,120}/[a-z0-9][a-z0-9.+_-]{0,120}\Z")
 MAX_TYPES = 50
@@ -62,7 +65,6 @@ class BundleGate:
         self.rules = rules
         self._model_known = model_known
         self._refused_model = refused_model
-        self._sanitiser = HtmlSanitiser()
         self._handlers: dict[Handling, Callable[[_Showing, str, Any], None]] = {
             Handling.TEXT: self._text,
             Handling.HTML: self._html,
@@ -78,6 +80,12 @@ class BundleGate:
             Handling.BOKEH: self._bokeh,
             Handling.WIDGET_VIEW: self._widget_view,
         }
+
+    @cached_property
+    def _sanitiser(self) -> HtmlSanitiser:
+        from .markup import HtmlSanitiser  # A kernel's start need not wait for it.
+
+        return HtmlSanitiser()
 
     def clean_html(self, text: str) -> str:
         """HTML for a place that takes no note, such as a widget's value."""
@@ -148,6 +156,8 @@ class BundleGate:
         if self.rules.html == "raw":
             showing.data[mime] = well_formed(value)
             return
+        from . import markdown  # Nor for this.
+
         if len(value) > markdown.MAX_SOURCE:
             showing.data["text/html"] = f"<pre>{html.escape(plain(value))}</pre>"
             showing.html_withheld.append(Withheld("the layout of a long Markdown text"))
