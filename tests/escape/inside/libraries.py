@@ -108,6 +108,18 @@ def sympy() -> None:
     assert sp.integrate(sp.cos(x), x) == sp.sin(x)
 
 
+def ipywidgets() -> None:
+    import ipywidgets as widgets
+
+    seen = []
+    slider = widgets.IntSlider(3, max=10)
+    box = widgets.VBox([slider, widgets.Text(), widgets.Output()])
+    slider.observe(lambda change: seen.append(change["new"]), "value")
+    slider.value = 7
+    assert seen == [7]
+    assert "model_id" in str(box._repr_mimebundle_())
+
+
 def files() -> None:
     import shutil
     from pathlib import Path
@@ -222,7 +234,16 @@ CHECKS: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         *(numpy, pandas_csv, pandas_parquet, scipy, sklearn, matplotlib, sqlite3, asyncio),
-        *(threads, sympy, files, multiprocessing_locks, ssl, zones_and_names, threadpoolctl),
+        *(
+            threads,
+            sympy,
+            ipywidgets,
+            files,
+            multiprocessing_locks,
+            ssl,
+            zones_and_names,
+            threadpoolctl,
+        ),
         *(joblib_threads, psutil, imports, signals_to_oneself, a_full_scratch),
     )
 }
