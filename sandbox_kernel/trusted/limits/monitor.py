@@ -430,13 +430,13 @@ class Monitor:
 
     def _fail(self, failure: MonitorFailed) -> None:
         """What cannot be measured cannot be limited: the cell stops."""
-        _log.error("the monitor failed: %s", failure)
         if self._escalation.told_at is not None:
             ends_at = self._escalation.ends_at(self._grace)
             if ends_at is not None and self._now() >= ends_at:
                 self._ended = Ended("LimitExceeded", f"The monitor failed: {failure}.")
                 self._host.kill_cell(f"the monitor failed: {failure}")
             return
+        _log.error("the monitor failed: %s", failure)
         self._escalation.told_at = self._now()
         text = f"monitor: the cell's use of the machine cannot be measured: {failure}."
         self._host.event("limit", {"limit": "monitor", "text": text})

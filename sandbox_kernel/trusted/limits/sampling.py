@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Seconds that descriptors may be on their way through the worker's sockets, and that the one of
+#: an order for a copy may.
+_IN_FLIGHT, _ORDERED_IN_FLIGHT = 0.5, 10.0
 
 
 class MonitorFailed(Exception):
@@ -159,12 +162,23 @@ def below(roots: Iterable[int]) -> list[Process]:
     return found
 
 
-def memory_files(pids: Iterable[int]) -> int:
-    """Bytes of the files in memory (memfd_create(2)) that these processes have open.
+@dataclass(frozen=True)
+class Held:
+    """What processes hold by their descriptors: see `held`."""
 
-    What is written to one and not mapped is in no count of a process.
+    bytes: int = 0
+    in_flight: int = 0
+
+
+def held(pids: Iterable[int]) -> Held:
+    """Bytes of the files in memory (memfd_create(2)) that these processes have open, and how many
+    descriptors are on their way through their Unix sockets.
+
+    What is written to such a file and not mapped is in no count of a process; a descriptor that was
+    sent and not received is in nobody's table (`scm_fds`, proc_pid_fdinfo(5)).
     """
     found: dict[int, int] = {}
+    in_flight: dict[str, int] = {}
     for pid in pids:
         try:
             names = os.listdir(f"/proc/{pid}/fd")
@@ -174,12 +188,37 @@ def memory_files(pids: Iterable[int]) -> int:
             raise MonitorFailed(f"what process {pid} has open cannot be told: {error}") from error
         for name in names:
             try:
-                if os.readlink(f"/proc/{pid}/fd/{name}").startswith("/memfd:"):
+                target = os.readlink(f"/proc/{pid}/fd/{name}")
+                if target.startswith("/memfd:"):
                     status = os.stat(f"/proc/{pid}/fd/{name}")
                     found[status.st_ino] = status.st_blocks * 512
+                elif target.startswith("socket:"):
+                    with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
+                        _, label, rest = file.read().partition(b"scm_fds:")
+                    in_flight[target] = int(rest.split(None, 1)[0]) if label else 0
             except OSError:
                 continue  # It was closed meanwhile.
-    return sum(found.values())
+    return Held(sum(found.values()), sum(in_flight.values()))
+
+
+def mapped_files(pids: Iterable[int]) -> int:
+    """Bytes of files in memory that these processes have mapped; asked for only near the limit."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps", "rb") as lines:
+                counts = False
+                for line in lines:
+                    if line[:1] in b"0123456789abcdef":
+                        counts = b" /memfd:" in line
+                    elif counts and line.startswith(b"Rss:"):
+                        total += int(line.split()[1]) * 1024
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except (OSError, ValueError) as error:
+            text = f"what process {pid} has mapped cannot be told: {error!r}"
+            raise MonitorFailed(text) from error
+    return total
 
 
 def started_by(pid: int) -> list[int]:
@@ -240,7 +279,8 @@ class Tree:
     `root` is where orphans arrive (the worker's init), when there is such a process. `spawns` says
     whether cells may start processes: only then the whole of /proc is looked at. `copy` is the
     dormant copy's id, and `copied_at` the worker's count of page faults when it was made;
-    `awaited` is true while a copy was ordered and is not known yet.
+    `awaited` is true while a copy was ordered and is not known yet. `in_flight_since` is the clock
+    of the first look since which there were descriptors on their way at each.
     """
 
     worker: int
@@ -249,6 +289,7 @@ class Tree:
     copy: int | None = None
     copied_at: int = 0
     awaited: bool = False
+    in_flight_since: float | None = None
 
     def children(self) -> list[Process]:
         """The living processes that cells have started, and theirs. Raises `MonitorFailed`."""
@@ -277,6 +318,23 @@ class Tree:
         """Their number, without a copy that is not known yet. Raises `MonitorFailed`."""
         return max(len(self.children()) - self.awaited, 0)
 
+    def _check_in_flight(self, count: int, clock: float) -> None:
+        """What is on its way for long holds memory and files that nobody can count.
+
+        The one that an order for a copy brings along may wait for the worker to read it.
+        """
+        if count == 0:
+            self.in_flight_since = None
+            return
+        if self.in_flight_since is None:
+            self.in_flight_since = clock
+        ordered = self.awaited and count == 1
+        if clock - self.in_flight_since > (_ORDERED_IN_FLIGHT if ordered else _IN_FLIGHT):
+            raise MonitorFailed(
+                f"{count} descriptors are on their way through sockets and are not received; what "
+                "they hold is in no count"
+            )
+
     def sample(
         self,
         clock: float,
@@ -293,9 +351,14 @@ class Tree:
             return None
         children = self.children()
         memory = sum(p.anonymous + p.shared for p in (worker, *children))
-        # Mapped ones are in `shared` already.
+        pids = [p.pid for p in (worker, *children)]
+        holds = held(pids)
+        self._check_in_flight(holds.in_flight, clock)
+        # Mapped ones are in `shared` already, beside what is shared without a file.
         mapped = sum(p.shared for p in (worker, *children))
-        in_files = max(memory_files(p.pid for p in (worker, *children)) - mapped, 0)
+        if holds.bytes and memory + holds.bytes > near:
+            mapped = mapped_files(pids)
+        in_files = max(holds.bytes - mapped, 0)
         copied = 0
         copy = read_process(self.copy) if self.copy is not None else None
         if copy is not None:
