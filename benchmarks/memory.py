@@ -11,7 +11,7 @@ from benchmarks.kernels import PLAIN, SANDBOXED, Kernel, interleaved, running
 from benchmarks.report import Row, finish, parser
 
 GOAL = 1.6
-WORKER_MODULE = "sandbox_kernel.sandboxed.main"
+WORKER_MODULE = "sandbox_kernel.sandboxed"
 SUPERVISOR, WORKER, SMALL = "supervisor", "worker", "warden and init"
 
 

@@ -7,6 +7,7 @@ own: what is not needed for ordering it is imported afterwards.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None, options: LaunchOptions | None = None
     """
     from .trusted.confine.head_start import HeadStart
 
+    # What is imported stays; looking for garbage in it, again and again, is part of a start's time.
+    # `run_kernel` goes back to normal.
+    gc.disable()
     ahead = HeadStart.start(None if options is None else options.level)
     try:
         return _run(sys.argv[1:] if argv is None else argv, options, ahead)

@@ -1,6 +1,6 @@
 """The worker process: import, seal, build the shell, work on requests until the supervisor goes.
 
-Started by the launcher as `python -P -m sandbox_kernel.sandboxed.main CHANNEL_FD SEAL_FD`. Once
+Started by the launcher as `python -P -m sandbox_kernel.sandboxed CHANNEL_FD SEAL_FD`. Once
 `seal` has returned, nothing in this process is trusted by anybody.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -77,6 +78,8 @@ class Worker:
         """Serve until the supervisor closes the channel."""
         self.loop.add_reader(self.link.fileno(), self._readable)
         self.interrupts.install(self.loop)
+        gc.freeze()  # It also keeps a copy of this process from touching the pages.
+        gc.enable()
         self.link.send(Ready())
         self.loop.call_later(_WARM_AFTER, self._warm)
         while True:
@@ -323,7 +326,3 @@ def main(argv: list[str]) -> None:
     Worker(channel).run()
     sys.stdout.flush()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

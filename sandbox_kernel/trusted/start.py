@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -142,6 +143,8 @@ async def _serve(channels: Channels, begun: Begun, options: LaunchOptions) -> in
     supervisor.watch.join(begun.kernels, begun.not_counted)
     for text in () if begun.warden is None else begun.warden.warnings:
         supervisor.warn(text)
+    gc.freeze()
+    gc.enable()
     with _end_with_parent(supervisor.stop):
         await supervisor.run()
     return 0

@@ -3,7 +3,7 @@
 #: The private scratch: one file system of limited size; HOME and TMPDIR are below it.
 SCRATCH = "/sandbox"
 #: What a worker's Python runs.
-ENTRY = ("-m", "sandbox_kernel.sandboxed.main")
+ENTRY = ("-m", "sandbox_kernel.sandboxed")
 HOST_NAME = "sandbox"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 #: /proc entries that libraries read; every other name at its top level is masked.
