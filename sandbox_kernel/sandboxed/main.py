@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..shared.messages import (
@@ -44,6 +44,8 @@ from .snapshot import Copies, loop_descriptors, renew_loop
 #: Requests in which the person's own code runs.
 _RUN_CELLS = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
 
+#: Seconds after a new copy until the one of before is gone.
+_REAP_AFTER = 0.1
 #: Seconds of idleness after which what a first error needs is made ready.
 _WARM_AFTER = 0.3
 
@@ -205,6 +207,9 @@ class Worker:
                     )
         if woken is None:
             self.link.send(CopyTaken(order.number, obstacle, seconds, runs_on))
+            if not obstacle:
+                self.loop.call_later(_REAP_AFTER, self._reap)
+                self.loop.call_soon(self._copy_ahead, self.copies.pages.copy_ahead())
             return
         # From here on this is the copy, and the process that it was forked from is dead.
         if order.alone:
@@ -227,6 +232,16 @@ class Worker:
             (self, self.loop, self.link),
             self._own(),
         )
+
+    def _reap(self) -> None:
+        """The copy of before has been ended by now, as a rule."""
+        if self.copies.reap() > 1:
+            self.loop.call_later(_REAP_AFTER, self._reap)
+
+    def _copy_ahead(self, steps: Iterator[None]) -> None:
+        """Between two requests: one step of what the next cell need not do then."""
+        if self._running is None and next(steps, steps) is None:
+            self.loop.call_soon(self._copy_ahead, steps)
 
     def _finish(self, request: Request, to: str, error: BaseException | None) -> None:
         if error is not None and request.type.startswith("comm_"):

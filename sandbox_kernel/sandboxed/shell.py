@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import sys
 import threading
 import types
 from collections import deque
@@ -21,6 +22,7 @@ from IPython.core.error import UsageError
 from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
+from .api import LimitExceeded
 from .bridge import Link
 from .interrupts import Interrupts
 from .ipykernel_parts import IPythonKernel, ZMQInteractiveShell
@@ -65,6 +67,30 @@ class WorkerShell(ZMQInteractiveShell):
             exc_tuple = (type(meant), meant, trace)
         _shorten(trace)
         super().showtraceback(exc_tuple, *args, **kwargs)
+        if _is_of_memory(value):
+            _let_frames_go(value)
+            sys.last_traceback = self.InteractiveTB.tb = None
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    told = isinstance(error, LimitExceeded) and str(error).startswith("memory:")
+    return told or isinstance(error, MemoryError)
+
+
+def _let_frames_go(error: BaseException | None) -> None:
+    """Free what the calls that failed for want of memory still hold.
+
+    The last error is kept for `%debug`, and all variables of its calls with it: there would be no
+    room for the next cell, nor for a copy of the session.
+    """
+    known: set[int] = set()
+    pending = [error]
+    while pending:
+        error = pending.pop()
+        if error is not None and id(error) not in known:
+            known.add(id(error))
+            error.__traceback__ = None
+            pending += [error.__cause__, error.__context__]
 
 
 def _shorten(trace: types.TracebackType | None) -> None:

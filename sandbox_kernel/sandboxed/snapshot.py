@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .bridge import receive
+from .written_pages import WrittenPages
 
 #: Threads that are no obstacle: they hold nothing between two rounds, and whoever needs them
 #: starts them again when they are gone. Module and class of the thread, with the reason.
@@ -70,6 +71,7 @@ class Copies:
         self._locks = locks
         self._flush = flush
         self._own = own
+        self.pages = WrittenPages()
         self._children: list[int] = []
         #: Native threads that were left over by the last fork.
         self._left_over = 0
@@ -84,12 +86,13 @@ class Copies:
 
         In the copy it returns much later, with `Woken`, or never.
         """
-        self._reap()
+        self.reap()
         begin = time.perf_counter()
         obstacle = self._obstacle(harmless) if heeds_threads else ""
         if obstacle:
             return obstacle, 0.0, None
         self._flush()
+        self.pages.before_fork(bool(self._children))
         try:
             child = self._fork()
         except OSError as error:
@@ -123,8 +126,8 @@ class Copies:
             return _native_obstacle(self._left_over)
         return ""
 
-    def _reap(self) -> None:
-        """Wait for copies that have ended; the supervisor ends them."""
+    def reap(self) -> int:
+        """Take leave of copies that the supervisor has ended; how many there are still."""
         alive = []
         for child in self._children:
             try:
@@ -134,6 +137,7 @@ class Copies:
             if not ended:
                 alive.append(child)
         self._children = alive
+        return len(alive)
 
 
 def _is_harmless(thread: threading.Thread) -> bool:

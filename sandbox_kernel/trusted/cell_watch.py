@@ -15,35 +15,31 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..policy.rights import Limit, Rights
-from ..shared.messages import Breach, CopyTaken
+from ..shared.messages import Breach
 from .disk_use import Use
+from .dormant_copies import DormantCopies
 from .limits.cgroup import OuterWall
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
 from .limits.person import PersonsKernels
-from .limits.sampling import MonitorFailed, Sample, Tree, end_children, read_process
+from .limits.sampling import MonitorFailed, Sample, read_process
 from .limits.scratch_use import ScratchUse
+from .limits.tree import Tree
 from .limits.usage import UsageReply
 from .output_gate import OutputCaps
 from .output_tail import OutputTail
-from .snapshots import Snapshots
 
 if TYPE_CHECKING:
     from .cell_run import CellRun
     from .channels import Incoming
     from .supervisor import Supervisor
-    from .worker_process import Generation, WorkerProcess
+    from .worker_process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
 _NO_CAP = 1 << 62
-#: Seconds for the worker to be alone after a cell, where the policy wants that.
-_SETTLE_TIME = 10.0
 #: Bytes that the last part of cut output and the error may take.
 _LAST_ROOM = 64_000
-
-#: Requests after which variables may be others than before.
-_CHANGES_VARIABLES = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"})
 
 
 class CellWatch:
@@ -68,13 +64,8 @@ class CellWatch:
         self.spawns = False
         self._usage = UsageReply()
         self.outer_wall = OuterWall()
-        self.snapshots = Snapshots(self._protection, self._copy_sleeps)
-        self._faults = 0
-        self._dead_tree: Tree | None = None
+        self.copies = DormantCopies(supervisor, self.monitor)
         self._tail = OutputTail()
-        #: Words for what cells left running in a worker that its copy is taking the place of.
-        self._runs_on = ""
-        self._settling: asyncio.TimerHandle | None = None
         self._caps = _caps({})
         self._put_out = 0.0
         self._received = 0.0
@@ -99,10 +90,7 @@ class CellWatch:
         if self.spawns:
             worker.allow_forks(self.monitor.may_fork)
         if restored and not self._supervisor.busy:  # Else the end of the request does it.
-            try:
-                self._take_copy(worker, self.monitor.look())
-            except MonitorFailed as failure:
-                self.snapshots.discard(f"the monitor failed: {failure}")
+            self.copies.restored()
 
     def follow(self, rights: Rights) -> None:
         """Called when other rights hold: at the start, and after each change.
@@ -110,9 +98,7 @@ class CellWatch:
         Raises `MonitorFailed` when the operating system does not let us move a wall.
         """
         self.spawns = rights.spawn
-        self.snapshots.rule.mode = rights.snapshots
-        self.snapshots.rule.budget = rights.snapshot_budget
-        self.snapshots.alone = rights.background == "ended"
+        self.copies.follow(rights)
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
         self.outer_wall.hold(rights.limits)
@@ -131,6 +117,7 @@ class CellWatch:
 
     def begin(self, request: Incoming) -> None:
         """Called before a request goes to the worker; a cell's metadata may lower its limits."""
+        self.copies.order_now()
         session, narrowed = self._supervisor.session, None
         if session is not None and "sandbox" in request.metadata:
             narrowed = session.for_cell(request.metadata["sandbox"]).limits
@@ -171,75 +158,7 @@ class CellWatch:
 
     def end(self, request_type: str) -> None:
         """Called when a request is over, however it ended."""
-        sample = self.monitor.end_cell()
-        worker = self._supervisor.worker
-        if worker is None or worker.gone or request_type not in _CHANGES_VARIABLES:
-            return
-        try:
-            # A worker that has taken over was not looked at when the request began.
-            self._take_copy(worker, sample or self.monitor.look())
-        except MonitorFailed as failure:
-            self.snapshots.discard(f"the monitor failed: {failure}")
-
-    def _take_copy(self, worker: WorkerProcess, sample: Sample) -> None:
-        try:
-            self.snapshots.request_over(sample)
-        except MonitorFailed as failure:
-            _log.error("no copy of the worker: %s", failure)
-            self.snapshots.discard(f"the monitor failed: {failure}")
-            return
-        self._faults = sample.faults
-        tree = self.monitor.tree
-        if tree is not None and not tree.spawns and (ended := end_children(tree)):
-            _log.warning("%d processes that nobody ordered were ended", ended)
-        limit = self.monitor.limits.get("memory")
-        allowed = math.inf if limit is None else limit.value
-        ordered = self.snapshots.order(worker, sample.memory, allowed)
-        if self.monitor.tree is not None:
-            self.monitor.tree.awaited = ordered
-        if ordered and self.snapshots.alone:
-            self._hold_requests(worker)
-
-    def on_copy_taken(self, message: CopyTaken) -> None:
-        """Called for the worker's answer to an order for a copy."""
-        worker = self._supervisor.worker
-        if worker is None or not self.snapshots.on_taken(worker, message):
-            return
-        if not self.snapshots.alone:
-            return
-        if not message.runs_on:
-            self._runs_on = ""
-            self._let_requests_go()
-            return
-        if self._runs_on:
-            # The copy is no better: then nobody keeps the variables.
-            self.snapshots.discard("something ran on in the copy too")
-        self._runs_on = message.runs_on[:300]
-        self.event("ended", {"left_running": self._runs_on})
-        worker.kill(f"cells had left {self._runs_on} running")
-
-    def _hold_requests(self, worker: WorkerProcess) -> None:
-        """No request reaches the worker before what the last one left running has ended."""
-
-        def give_up() -> None:
-            worker.kill("what its cells left running could not be ended")
-
-        self._stop_settling()
-        self._settling = asyncio.get_running_loop().call_later(_SETTLE_TIME, give_up)
-
-    def _stop_settling(self) -> None:
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
-
-    def _let_requests_go(self) -> None:
-        self._stop_settling()
-        self._supervisor.next()
-
-    @property
-    def settling(self) -> bool:
-        """True while it is not known yet that the worker is alone with its variables."""
-        return self._settling is not None
+        self.copies.request_over(request_type, self.monitor.end_cell())
 
     def interrupted(self) -> None:
         """Called for each interrupt that the person sends."""
@@ -271,11 +190,10 @@ class CellWatch:
 
         None when it was ended so that its copy goes on without what cells had left running.
         """
-        ended = self.monitor.take_ended()
-        self._dead_tree = self.monitor.tree
+        ended = self.monitor.force.take_ended()
+        on_purpose = self.copies.worker_gone()
         self.monitor.detach()
-        self._stop_settling()
-        if self._runs_on:
+        if on_purpose:
             return None
         if ended is not None:
             self.event("killed", {"reason": ended.text, "at": self._clock()})
@@ -292,54 +210,10 @@ class CellWatch:
                 "in the notebook's metadata and restart the kernel."
             )
 
-    async def wake_copy(self, worker: WorkerProcess) -> Generation | None:
-        """Called when a worker has died: the generation that goes on, if there is a copy."""
-        woken = await self.snapshots.wake()
-        self._end_what_it_started(None if woken is None else woken.pid)
-        if woken is None:
-            return None
-        generation = worker.hand_over()
-        generation.adopt(
-            woken.pid,
-            woken.number_inside,
-            woken.pidfd,
-            woken.channel,
-            woken.stdout_fd,
-            woken.stderr_fd,
-        )
-        return generation
-
-    def _end_what_it_started(self, copy: int | None) -> None:
-        """Processes of a dead worker go with it; its copy does not."""
-        tree, self._dead_tree = self._dead_tree, None
-        if tree is not None:
-            tree.copy = copy
-            try:
-                end_children(tree)
-            except MonitorFailed as failure:
-                _log.error("after the end of a worker: %s", failure)
-
-    def kept(self, lost: tuple[str, ...]) -> str:
-        """Called when a copy has taken over: what is back and what is not."""
-        self.event("restored", {"lost": list(lost)})
-        given_up = f", {', '.join(lost)[:200]}" if lost else ""
-        return (
-            "All variables from before this cell are back. Not kept: what the cell did to them, "
-            f"connections and threads{given_up}. What it did to granted files stays done."
-        )
-
-    def lost(self, why: str = "") -> str:
-        """Called when a fresh worker takes the place of a dead one: what is gone, and why."""
-        return (
-            f"Its variables are gone: there was no copy of them ({why or self.snapshots.why}). "
-            "A fresh process takes the next cell."
-        )
-
     def close(self) -> None:
         """Called when the kernel ends."""
-        self._stop_settling()
+        self.copies.close()
         self.monitor.close()
-        self.snapshots.close()
 
     def status(self) -> dict[str, Any]:
         """Part of the answer to `status`: use and limits. Never raises: a failure is told in it."""
@@ -351,16 +225,11 @@ class CellWatch:
         return self._numbers()
 
     def _numbers(self) -> dict[str, Any]:
-        snapshots = self.snapshots
         return {
             **self.monitor.usage(),
             "outer_wall": self.outer_wall.words,
-            "protected": snapshots.protected,
-            "unprotected_because": snapshots.why,
-            "copies_made": snapshots.made,
-            "copy_seconds": snapshots.seconds,
-            "copies_woken": snapshots.woken,
-            "reached": dict(self.monitor.counts),
+            **self.copies.status(),
+            "reached": dict(self.monitor.force.counts),
         }
 
     def usage_reply(self) -> dict[str, Any]:
@@ -390,22 +259,11 @@ class CellWatch:
 
     def drop_copy(self, why: str) -> None:
         """Give the dormant copy up."""
-        self.snapshots.discard(why)
+        self.copies.snapshots.discard(why)
 
     def looked(self, sample: Sample) -> None:
         """Called for each look while a request runs. Raises `MonitorFailed`."""
-        self.snapshots.looked(sample)
-
-    def _copy_sleeps(self, pid: int | None) -> None:
-        """Called for each new copy, and when there is none any more: the monitor counts it."""
-        if self.monitor.tree is not None:
-            self.monitor.tree.copy = pid
-            self.monitor.tree.copied_at = self._faults
-            self.monitor.tree.awaited = False
-
-    def _protection(self, protected: bool, why: str) -> None:
-        """Called when the session is protected by a copy from now on, or is not any more."""
-        self.event("protected", {"protected": protected, "why": why})
+        self.copies.snapshots.looked(sample)
 
     def event(self, kind: str, body: dict[str, Any]) -> None:
         """Tell all clients."""

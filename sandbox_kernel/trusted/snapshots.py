@@ -45,6 +45,8 @@ _FIRST_PAUSE, _LAST_PAUSE = 4, 16
 WAKE_SECONDS = 2.0
 #: Seconds between two exact looks at what a copy holds alone.
 LOOK_EVERY = 0.1
+#: Bytes that a copy of before may hold alone and yet stay until the next one sleeps.
+_SMALL = 32_000_000
 #: Names of such threads. jemalloc (in pyarrow) stops and forgets its thread around a fork, and
 #: starts it again when it is needed.
 _HARMLESS = frozenset({b"jemalloc_bg_thd"})
@@ -92,6 +94,8 @@ class Copy:
 
     number: int
     link: socket.socket
+    #: The worker that was to fork it, which is not its own copy.
+    worker: int
     pid: int = 0
     number_inside: int = 0
     pidfd: int = -1
@@ -139,6 +143,10 @@ class Snapshots:
         self._tell = tell
         self._sleeps = sleeps
         self._copy: Copy | None = None
+        #: True while `_copy` stands for what was before a request that has ended.
+        self._stale = False
+        #: The copy of before, which goes when the next one sleeps.
+        self._former: Copy | None = None
         self._number = 0
         self._last_look = 0.0
         #: How many copies were made, and how many took over.
@@ -147,21 +155,29 @@ class Snapshots:
         #: Seconds for which the worker stood still for the last one.
         self.seconds = 0.0
 
-    def order(self, worker: WorkerProcess, memory: float, allowed: float) -> bool:
+    def order(self, worker: WorkerProcess, sample: Sample, allowed: float) -> bool:
         """A request is over: have a copy made if that is worth it. True when it was ordered.
 
-        The copy of before is of no use any more, whatever comes.
+        `allowed` bytes of memory are what the policy gives. The copy of before is of no use any
+        more, whatever comes; where it is small it stays until the next one sleeps, so that the
+        worker can see what it has written since (`sandboxed/written_pages.py`).
         """
-        self._discard()
-        reason = self.rule.wants(memory, allowed)
+        reason = self.rule.wants(sample.memory, allowed)
         if reason and not self.alone:
+            self._discard()
             self._state(False, reason)
             return False
+        self._discard_former()
+        if sample.copy <= _SMALL and sample.memory <= allowed / 2:
+            self._former, self._copy = self._copy, None
+        else:
+            self._discard()
+        self._stale = False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._number += 1
-        self._copy = Copy(self._number, ours, unwanted=reason)
+        self._copy = Copy(self._number, ours, worker.pid, unwanted=reason)
         asyncio.get_running_loop().add_reader(ours, self._heard, self._copy)
         worker.expect_fork(True)
         order = TakeCopy(self._number, harmless_threads(worker.pid), self.alone, not reason)
@@ -201,6 +217,8 @@ class Snapshots:
         for level, kind, value in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
                 pid, _, _ = _CREDENTIALS.unpack(value[: _CREDENTIALS.size])
+                if pid == copy.worker:
+                    break
                 try:
                     copy.pidfd = os.pidfd_open(pid)
                 except OSError:
@@ -217,6 +235,7 @@ class Snapshots:
     def _settled(self, copy: Copy) -> None:
         if copy.usable and copy is self._copy:
             self.made += 1
+            self._discard_former()
             self._sleeps(copy.pid)
             self._state(True, "")
 
@@ -230,22 +249,22 @@ class Snapshots:
 
     def discard(self, why: str) -> None:
         """Give the copy up; nothing happens when there is none."""
-        if self._copy is not None:
+        if self._copy is not None or self._former is not None:
             self._discard()
             self._state(False, why)
 
     def _discard(self) -> None:
         copy, self._copy = self._copy, None
-        if copy is not None:
-            copy.gone = True
-            copy.changed.set()
+        if copy is not None or self._former is not None:
+            self._discard_former()
             self._sleeps(None)
-            asyncio.get_running_loop().remove_reader(copy.link)
-            copy.link.close()
-            if copy.pidfd >= 0:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(copy.pidfd, signal.SIGKILL)
-                os.close(copy.pidfd)
+        if copy is not None:
+            _end_process(copy)
+
+    def _discard_former(self) -> None:
+        former, self._former = self._former, None
+        if former is not None:
+            _end_process(former)
 
     def looked(self, sample: Sample) -> None:
         """Called for each sample while a request runs: a copy that has become too dear goes.
@@ -267,6 +286,7 @@ class Snapshots:
         Raises `MonitorFailed`.
         """
         copy = self._copy
+        self._stale = True
         if copy is None or not copy.usable:
             return
         copied = float(sample.copy)
@@ -277,8 +297,10 @@ class Snapshots:
     async def wake(self) -> Woken | None:
         """The worker has died: wake the copy, or None when there is none that can take over."""
         copy = self._copy
-        if copy is None or not copy.taken:
+        if copy is None or not copy.taken or self._stale:
             self._discard()
+            if copy is not None and self._stale:
+                self._state(False, "it ended before there was one with what the last cell did")
             return None
         if not copy.usable:
             with contextlib.suppress(TimeoutError):
@@ -288,6 +310,7 @@ class Snapshots:
             self._discard()
             return None
         self._copy = None
+        self._discard_former()
         asyncio.get_running_loop().remove_reader(copy.link)
         channel, its_channel = socket.socketpair()
         out, its_out = os.pipe()
@@ -316,6 +339,17 @@ class Snapshots:
         if (protected, why) != (self.protected, self.why):
             self.protected, self.why = protected, why
             self._tell(protected, why)
+
+
+def _end_process(copy: Copy) -> None:
+    copy.gone = True
+    copy.changed.set()
+    asyncio.get_running_loop().remove_reader(copy.link)
+    copy.link.close()
+    if copy.pidfd >= 0:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(copy.pidfd, signal.SIGKILL)
+        os.close(copy.pidfd)
 
 
 def harmless_threads(pid: int) -> int:

@@ -364,7 +364,7 @@ class Supervisor:
                 if self.permissions is not None:
                     self.spawn(self.permissions.questions.on_question(message))
             case CopyTaken():
-                self.watch.on_copy_taken(message)
+                self.watch.copies.on_taken(message)
             case Ready():
                 self.keeper.on_ready(message)
 

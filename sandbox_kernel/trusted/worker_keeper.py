@@ -56,7 +56,8 @@ class WorkerKeeper:
     @property
     def takes_requests(self) -> bool:
         """True when a request can be worked on, or refused with a reason."""
-        return self._fault is not None or (self._ready and not self._supervisor.watch.settling)
+        settling = self._supervisor.watch.copies.settling
+        return self._fault is not None or (self._ready and not settling)
 
     def take_fault(self) -> KernelFault | None:
         """Why there is no worker, if there is none; another attempt is begun then."""
@@ -102,7 +103,7 @@ class WorkerKeeper:
         if self._supervisor.permissions is not None:
             self._supervisor.permissions.tell_worker()
         if death is not None:
-            self._supervisor.tell_death(death, watch.kept(message.lost))
+            self._supervisor.tell_death(death, watch.copies.kept(message.lost))
         self._supervisor.worker_is_ready()
 
     def on_gone(self, worker: WorkerProcess, reason: str) -> None:
@@ -115,7 +116,7 @@ class WorkerKeeper:
         waking, self._waking = self._waking, False
         if waking:
             worker.close()
-            lost = supervisor.watch.lost("the copy that took over ended too")
+            lost = supervisor.watch.copies.lost("the copy that took over ended too")
             supervisor.tell_death(death or _NOT_ALONE, lost)
         elif not was_ready:
             worker.close()
@@ -137,10 +138,10 @@ class WorkerKeeper:
         `death` is None for a worker that was ended because of what cells had left running in it.
         """
         supervisor = self._supervisor
-        generation = await supervisor.watch.wake_copy(worker)
+        generation = await supervisor.watch.copies.wake(worker)
         if generation is None:
             worker.close()
-            supervisor.tell_death(death or _NOT_ALONE, supervisor.watch.lost())
+            supervisor.tell_death(death or _NOT_ALONE, supervisor.watch.copies.lost())
             await self.start()
             return
         self._death, self._waking = death, True

@@ -18,8 +18,9 @@ from sandbox_kernel.policy.problems import Origin
 from sandbox_kernel.policy.rights import Limit
 from sandbox_kernel.trusted.limits import sampling, wording
 from sandbox_kernel.trusted.limits.monitor import Monitor
-from sandbox_kernel.trusted.limits.sampling import MonitorFailed, Tree
+from sandbox_kernel.trusted.limits.sampling import MonitorFailed
 from sandbox_kernel.trusted.limits.table import BY_NAME, LIMITS
+from sandbox_kernel.trusted.limits.tree import Tree
 from tests.features.kernel.conftest import Kernel, start_kernel
 
 __all__ = ["start_kernel"]  # A fixture.

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox_kernel.trusted.limits import sampling
-from sandbox_kernel.trusted.limits.sampling import MonitorFailed, Tree, held
+from sandbox_kernel.trusted.limits.sampling import MonitorFailed, held
+from sandbox_kernel.trusted.limits.tree import Tree
 from tests.features.kernel.conftest import Kernel, started
 
 POLICY = """
@@ -139,7 +140,7 @@ def test_the_descriptor_of_an_order_for_a_copy_may_wait_and_no_other() -> None:
     with pytest.raises(MonitorFailed):
         tree._check_in_flight(1, 1.0)
     tree._check_in_flight(0, 1.1)
-    tree.awaited = True
+    tree.awaits(True, 1.1, 0)
     for clock in (2.0, 5.0, 11.0):
         tree._check_in_flight(1, clock)
     with pytest.raises(MonitorFailed):

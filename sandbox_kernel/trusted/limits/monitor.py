@@ -12,67 +12,38 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from ...policy.rights import Limit
-from . import walls, wording
+from . import between_cells, walls, wording
+from .between_cells import BetweenCells
 from .escalation import Escalation
+from .force import Force, Host
 from .person import PersonsKernels
-from .sampling import MonitorFailed, Sample, Tree, end_children
-from .table import BY_NAME, LIMITS
+from .sampling import MonitorFailed, Sample
+from .slack import COPY_MATTERS, Slack
+from .table import LIMITS
+from .tree import Tree, end_children
 from .usage import numbers, together
-from .verdict import Reached, exceeded, next_look, used
+from .verdict import exceeded, next_look, used
 
 #: Seconds between two looks while a cell runs.
 PERIOD = 0.025
-#: Seconds between two looks while none runs.
-IDLE_PERIOD = 1.0
 #: Share of the memory limit from which shared pages are counted exactly.
 NEAR = 0.85
 #: Share of the memory limit at which the dormant copy is given up.
 COPY_GOES = 0.97
-#: Share of the memory limit that a copy must hold alone to be given up for the limit's sake.
-COPY_MATTERS = 0.02
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
-#: Processors' worth of work from which threads that were told to stop have not stopped.
-_STILL_BUSY = 0.5
 #: Share of a limit from which an error that may have other reasons is put down to it.
 _NEARLY_ALL = 0.8
-#: Bytes by which the wall may stand beside where it should.
-_WALL_STEP = 4_000_000
+#: Bytes by which the wall may stand lower and higher than where it should.
+_WALL_STEP_UP, _WALL_STEP_DOWN = 4_000_000, 500_000
 #: Seconds of grace where no policy says.
 GRACE = 2.0
 
 _log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """What the monitor can have done; the supervisor does it."""
-
-    def tell_cell(self, limit: str, text: str, used: float, allowed: float) -> None:
-        """Raise `LimitExceeded` with this text in the running cell."""
-
-    def kill_cell(self, why: str) -> None:
-        """End the worker at once."""
-
-    def drop_copy(self, why: str) -> None:
-        """Give the dormant copy up; nothing happens when there is none."""
-
-    def looked(self, sample: Sample) -> None:
-        """There is a new sample. Raises `MonitorFailed`."""
-
-    def event(self, kind: str, body: dict[str, Any]) -> None:
-        """Publish a `sandbox_event`."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Why a cell's process was killed by the monitor: name and text of the error to show."""
-
-    name: str
-    text: str
 
 
 class Monitor:
@@ -85,7 +56,7 @@ class Monitor:
         session: Mapping[str, Limit] | None = None,
     ) -> None:
         """`limits` hold for a cell, `session` for all cells together; both come from a policy."""
-        self._host = host
+        self.host, self.force = host, Force(host)
         self._standing = dict(limits)
         self._limits = dict(limits)
         self._session = dict(session or {})
@@ -96,12 +67,13 @@ class Monitor:
         self._spent: dict[str, float] = {}
         self._meters: dict[str, Callable[[], float]] = {}
         self.tree: Tree | None = None
-        self._slack = 0
+        self._slack: Slack | None = None
+        self._beside = 0
         self._timer: asyncio.TimerHandle | None = None
         self._begin: Sample | None = None
         self._last: Sample | None = None
         self._escalation = Escalation()
-        self._ended: Ended | None = None
+        self._pause = BetweenCells(self)
         self._waited = 0.0
         self._waiting_since: float | None = None
         self._published = 0.0
@@ -109,8 +81,6 @@ class Monitor:
         self.peak_memory = 0
         self._cell_peak = 0
         self._refused: set[str] = set()
-        #: Names of limits that were reached in this session, with how often.
-        self.counts: dict[str, int] = {}
 
     # -- what is counted elsewhere
 
@@ -134,8 +104,9 @@ class Monitor:
         """
         self.tree = tree
         self._last = None
-        self._slack = 0
-        self._fit_wall(self._look())
+        sample = self._look()
+        self._slack = Slack(sample)
+        self._fit_wall(sample, always=True)
         self._pin()
         self._idle()
 
@@ -158,6 +129,11 @@ class Monitor:
         self._stop_timer()
         if self._begin is not None and self._last is not None:
             self._add_up(self._last)
+        if self._kernels is not None and self.tree is not None:
+            try:
+                self._kernels.publish(Sample(self._now()))  # A worker that is gone uses nothing.
+            except MonitorFailed as failure:
+                _log.error("at the end of a worker: %s", failure)
         self.tree, self._begin = None, None
 
     def close(self) -> None:
@@ -169,7 +145,8 @@ class Monitor:
 
     def begin_cell(self, narrowed: Mapping[str, Limit] | None = None) -> None:
         """A request goes to the worker. `narrowed`: the limits of this cell alone."""
-        self._escalation, self._ended = Escalation(), None
+        self._escalation = Escalation()
+        self.force.take_ended()
         self._waiting_since = None
         if self.tree is None:
             return
@@ -179,7 +156,7 @@ class Monitor:
         try:
             if narrowed is not None and dict(narrowed) != self._limits:
                 self._set(dict(narrowed))
-            self._begin = self._last = self._look()
+            self._begin = self._last = self._look(closely=False)
         except MonitorFailed as failure:
             self._begin = self._last = Sample(self._now())
             self._fail(failure)
@@ -195,11 +172,10 @@ class Monitor:
         last = None
         if self._begin is not None and self.tree is not None:
             try:
-                last = self._last = self._look()
+                last = self._last = self._look(closely=False)
                 self._add_up(last)
             except MonitorFailed as failure:
-                _log.error("at the end of a cell: %s", failure)
-                self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
+                self.force.kill_unmeasured(failure, "at the end of a cell")
         self._begin = None
         self._escalation = Escalation()
         if self._limits != self._standing:
@@ -244,14 +220,9 @@ class Monitor:
         """The person interrupts the running cell."""
         if self._begin is None:
             return
-        if self._escalation.interrupt(self._now(), self._grace):
-            self._host.event("interrupt", {"grace": self._grace})
-            self._schedule(self._grace)
-
-    def take_ended(self) -> Ended | None:
-        """Why the monitor killed the worker, if it did; forgets it."""
-        ended, self._ended = self._ended, None
-        return ended
+        if self._escalation.interrupt(self._now(), self.grace):
+            self.host.event("interrupt", {"grace": self.grace})
+            self._schedule(self.grace)
 
     def explain(self, name: str, text: str) -> tuple[str, str] | None:
         """The limit that an error of a cell comes from, and what to say; None for other errors."""
@@ -272,7 +243,7 @@ class Monitor:
         if not found:
             return None
         _, kind, limit = max(found, key=lambda each: each[0])
-        self._note(kind.name)
+        self.force.note(kind.name)
         peak = float(self._cell_peak) if kind.name == "memory" else 0.0
         return kind.name, wording.symptom(kind.name, kind.unit, kind.measure(last), peak, limit)
 
@@ -300,10 +271,10 @@ class Monitor:
     def _set(self, limits: dict[str, Limit]) -> None:
         self._limits = limits
         if self.tree is not None:
-            walls.apply(self.tree.worker, limits, self._slack)
+            walls.apply(self.tree.worker, limits, self._beside)
 
     @property
-    def _grace(self) -> float:
+    def grace(self) -> float:
         limit = self._limits.get("grace")
         return GRACE if limit is None or math.isinf(limit.value) else limit.value
 
@@ -312,7 +283,7 @@ class Monitor:
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _look(self) -> Sample:
+    def _look(self, *, closely: bool = True) -> Sample:
         assert self.tree is not None
         now = self._now()
         waited = self._waited
@@ -320,8 +291,8 @@ class Monitor:
             waited += now - self._waiting_since
         memory = self._limits.get("memory")
         near = math.inf if memory is None else memory.value * NEAR
-        sample = self.tree.sample(now, waited, self._read_meters, near)
-        if sample is not None and self._kernels is not None:
+        sample = self.tree.sample(now, waited, self._read_meters, near, closely=closely)
+        if sample is not None and self._kernels is not None and closely:
             self._kernels.publish(sample)
             if self._person:
                 sample = replace(sample, others=vars(self._kernels.others()))
@@ -343,9 +314,9 @@ class Monitor:
             return
         before, self._last = self._last, sample
         self._looked_before = before.clock if before is not None else sample.clock
-        self._give_up_copy(sample)
         try:
-            self._host.looked(sample)
+            sample = self._last = self.watch_copy(sample)
+            self.host.looked(sample)
             self._fit_wall(sample)
             if self._processors is not None:
                 walls.pin(self.tree.worker, self._processors)
@@ -355,158 +326,77 @@ class Monitor:
             sample, self._begin, self._limits, self._spent, self._session, self._person
         )
         if reached is not None and self._escalation.reach(reached, sample.clock):
-            self._tell(reached)
-        ends_at = self._escalation.ends_at(self._grace)
+            self.force.tell(reached, sample.clock, self._looked_before)
+        ends_at = self._escalation.ends_at(self.grace)
         if reached is not None and reached.at_once:
-            self._kill_at_once(reached)
+            self.force.kill_at_once(reached)
             return
         if ends_at is not None and sample.clock >= ends_at:
-            self._kill()
+            self.force.kill(self._escalation.reached, self.grace)
             return
         if sample.clock - self._published >= PUBLISH_EVERY:
             self._published = sample.clock
-            self._host.event("usage", self.usage())
+            self.host.event("usage", self.usage())
         wait = next_look(sample, self._begin, self._limits, PERIOD, before, self._person)
         if ends_at is not None:
             wait = max(min(PERIOD, ends_at - sample.clock), 0.001)
         self._schedule(wait)
 
-    def _fit_wall(self, sample: Sample) -> None:
+    def _fit_wall(self, sample: Sample, *, always: bool = False) -> None:
         """Keep the wall where memory in use would meet the limit, whatever else is reserved."""
         assert self.tree is not None
-        slack = walls.slack(sample.reserved, sample.threads)
-        if abs(slack - self._slack) > _WALL_STEP or not self._slack:
-            self._slack = slack
-            walls.apply(self.tree.worker, self._limits, slack)
-
-    def _give_up_copy(self, sample: Sample) -> None:
+        assert self._slack is not None
         memory = self._limits.get("memory")
-        if memory is None or sample.copy < memory.value * COPY_MATTERS:
-            return  # Giving it up would gain next to nothing.
-        if sample.memory > memory.value * COPY_GOES:
-            self._host.drop_copy(
+        beside = self._slack.bytes(sample, math.inf if memory is None else memory.value)
+        if always or not -_WALL_STEP_DOWN < beside - self._beside < _WALL_STEP_UP:
+            self._beside = beside
+            walls.apply(self.tree.worker, self._limits, beside)
+
+    def watch_copy(self, sample: Sample) -> Sample:
+        """Give up a copy that is none or too dear; what is used then. Raises `MonitorFailed`."""
+        assert self.tree is not None
+        memory = self._limits.get("memory")
+        if sample.copy_runs:
+            self.host.drop_copy("the dormant copy did not sleep")
+        elif self.tree.overdue(sample.clock):
+            self.host.drop_copy("there was no copy in time")
+            end_children(self.tree)
+        elif (
+            memory is not None
+            and sample.copy >= memory.value * COPY_MATTERS  # Else it would gain next to nothing.
+            and sample.memory > memory.value * COPY_GOES
+        ):
+            self.host.drop_copy(
                 f"worker and copy together came to {wording.size(sample.memory)} of the "
                 f"{memory.amount} that are allowed"
             )
-            self._last = None if self._last is None else self._look_again(self._last)
-
-    def _look_again(self, last: Sample) -> Sample:
-        try:
-            return self._look()
-        except MonitorFailed as failure:
-            self._fail(failure)
-            return last
-
-    def _tell(self, reached: Reached) -> None:
-        kind, limit = reached.kind, reached.limit
-        self._note(kind.name)
-        text = wording.interrupted(kind.name, kind.unit, reached.used, limit, reached.scope)
-        self._host.event("limit", {**self._facts(reached), "text": text})
-        self._host.tell_cell(kind.name, text, reached.used, limit.value)
-
-    def _kill(self) -> None:
-        reached = self._escalation.reached
-        if reached is None:
-            text = (
-                "The cell went on after two interrupts and the grace of "
-                f"{wording.duration(self._grace)}, so its process was killed."
-            )
-            self._ended = Ended("KeyboardInterrupt", text)
         else:
-            kind, limit = reached.kind, reached.limit
-            text = wording.killed(
-                kind.name, kind.unit, reached.used, limit, reached.scope, self._grace
-            )
-            self._ended = Ended("LimitExceeded", text)
-        self._host.kill_cell(text)
-
-    def _kill_at_once(self, reached: Reached) -> None:
-        kind = reached.kind
-        text = wording.killed_at_once(
-            kind.name, kind.unit, reached.used, reached.limit, reached.scope
-        )
-        self._ended = Ended("LimitExceeded", text)
-        self._host.kill_cell(text)
+            return sample
+        return self._look()
 
     def _fail(self, failure: MonitorFailed) -> None:
         """What cannot be measured cannot be limited: the cell stops."""
-        if self._escalation.told_at is not None:
-            ends_at = self._escalation.ends_at(self._grace)
-            if ends_at is not None and self._now() >= ends_at:
-                self._ended = Ended("LimitExceeded", f"The monitor failed: {failure}.")
-                self._host.kill_cell(f"the monitor failed: {failure}")
-            return
-        _log.error("the monitor failed: %s", failure)
-        self._escalation.told_at = self._now()
-        text = f"monitor: the cell's use of the machine cannot be measured: {failure}."
-        self._host.event("limit", {"limit": "monitor", "text": text})
-        self._host.tell_cell("monitor", text, 0.0, 0.0)
-
-    def _note(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-    def _facts(self, reached: Reached) -> dict[str, Any]:
-        now = self._now()
-        if reached.kind.name == "wall_time":
-            late = reached.used - reached.limit.value
-        else:
-            late = now - self._looked_before
-        return {
-            "at": now,
-            # Seconds from the breach to the signal, at most: the last look did not show it.
-            "late": late,
-            "limit": reached.kind.name,
-            "used": reached.used,
-            "allowed": reached.limit.value,
-            "set_by": reached.limit.origin.place,
-            "scope": reached.scope,
-        }
+        ends_at = self._escalation.ends_at(self.grace)
+        if ends_at is None:
+            _log.error("the monitor failed: %s", failure)
+            self._escalation.told_at = self._now()
+            self.force.tell_failure(failure)
+        elif self._now() >= ends_at:
+            self.force.kill_for_failure(failure)
 
     # -- between cells
 
     def _idle(self) -> None:
         if self.tree is not None and self._begin is None:
-            self._idle_begin: Sample | None = None
-            self._schedule(IDLE_PERIOD, idle=True)
+            self._pause = BetweenCells(self)
+            self._schedule(between_cells.FIRST, idle=True)
 
     def _idle_tick(self) -> None:
-        """Background threads and children are held to the CPU time of one cell."""
         self._timer = None
-        if self.tree is None or self._begin is not None:
-            return
-        try:
-            sample = self._look()
-        except MonitorFailed as failure:
-            _log.error("the monitor failed between two cells: %s", failure)
-            self._host.kill_cell(f"its use of the machine could not be measured: {failure}")
-            return
-        if not self.tree.awaited and not self.tree.spawns:
-            end_children(self.tree)
-        begin = self._idle_begin = self._idle_begin or sample
-        self._last = sample
-        limit = self._limits.get("cpu_time")
-        spent = sample.cpu - begin.cpu
-        if limit is not None and spent > limit.value and sample.children:
-            self._note("cpu_time")
-            ended = end_children(self.tree)
-            self._host.event("limit", {"limit": "cpu_time", "ended_processes": ended})
-            self._idle_begin = None
-        elif limit is not None and spent > limit.value:
-            reached = Reached(BY_NAME["cpu_time"], spent, limit, "work between two cells")
-            if self._escalation.reach(reached, sample.clock):
-                self._looked_before = begin.clock
-                self._tell(reached)
-                self._idle_begin = sample
-        ends_at = self._escalation.ends_at(self._grace)
-        if ends_at is not None and sample.clock >= ends_at:
-            told = self._idle_begin or sample
-            still = (sample.cpu - told.cpu) > _STILL_BUSY * (sample.clock - told.clock)
-            if still:
-                self._kill()
-                return
-            self._escalation = Escalation()
-            self._idle_begin = None
-        self._schedule(IDLE_PERIOD, idle=True)
+        if self.tree is not None and self._begin is None:
+            wait = self._pause.look()
+            if wait is not None:
+                self._schedule(wait, idle=True)
 
     # -- numbers
 

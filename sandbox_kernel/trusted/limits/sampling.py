@@ -7,15 +7,10 @@ zero. Processes that end in the middle of a look are left out, as they should be
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-#: Seconds that descriptors may be on their way through the worker's sockets, and that the one of
-#: an order for a copy may.
-_IN_FLIGHT, _ORDERED_IN_FLIGHT = 0.5, 10.0
 
 
 class MonitorFailed(Exception):
@@ -29,6 +24,7 @@ class Process:
     """
 
     pid: int
+    state: str
     parent: int
     started: int
     cpu: float
@@ -44,18 +40,21 @@ class Sample:
     """What was seen at one time.
 
     `clock` is the monotonic clock in seconds, `waited` those of them that a person took to answer.
-    `cpu` adds up over the worker's life. `memory` is in bytes, `reserved` what the worker has
-    asked for in its data segments and not touched yet; `copy` is the part of memory that only
-    the dormant copy holds, at most. `faults` counts the worker's page faults. `meters` are
-    counters kept elsewhere.
+    `cpu` adds up over the worker's life. `memory` is in bytes, `own` the part of it that the worker
+    has for itself, and `reserved` what it has asked for in its data segments and not touched yet;
+    `copy` is the part of memory that only the dormant copy holds, at most, and `copy_runs` is true
+    when it does anything but sleep. `faults` counts the worker's page faults. `meters` are counters
+    kept elsewhere.
     """
 
     clock: float
     waited: float = 0.0
     cpu: float = 0.0
     memory: int = 0
+    own: int = 0
     reserved: int = 0
     copy: int = 0
+    copy_runs: bool = False
     faults: int = 0
     threads: int = 0
     children: int = 0
@@ -83,6 +82,7 @@ def read_process(pid: int) -> Process | None:
             return None  # It is ending: its memory is gone already.
         return Process(
             pid=pid,
+            state=numbers[0].decode(),
             parent=int(numbers[1]),
             started=int(numbers[19]),
             cpu=sum(map(int, numbers[11:15])) / _TICK,
@@ -247,137 +247,3 @@ def _parent(name: str) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return int(stat[stat.rindex(b")") + 2 :].split(None, 2)[1])
-
-
-def end_children(tree: Tree) -> int:
-    """Kill every process of the tree but the worker and its copy; the number of them.
-
-    Signals go through pidfds, and only to what is still below the tree once its pidfd is open.
-    """
-    count = 0
-    for process in (*tree.children(), *tree.strays()):
-        try:
-            pidfd = os.pidfd_open(process.pid)
-        except ProcessLookupError:
-            continue
-        try:
-            again = read_process(process.pid)
-            if again is not None and again.started == process.started:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                count += 1
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(pidfd)
-    return count
-
-
-@dataclass
-class Tree:
-    """The processes of one worker generation.
-
-    `root` is where orphans arrive (the worker's init), when there is such a process. `spawns` says
-    whether cells may start processes: only then the whole of /proc is looked at. `copy` is the
-    dormant copy's id, and `copied_at` the worker's count of page faults when it was made;
-    `awaited` is true while a copy was ordered and is not known yet. `in_flight_since` is the clock
-    of the first look since which there were descriptors on their way at each.
-    """
-
-    worker: int
-    root: int | None = None
-    spawns: bool = False
-    copy: int | None = None
-    copied_at: int = 0
-    awaited: bool = False
-    in_flight_since: float | None = None
-
-    def children(self) -> list[Process]:
-        """The living processes that cells have started, and theirs. Raises `MonitorFailed`."""
-        if not self.spawns:
-            return []
-        roots = [self.worker] if self.root is None else [self.worker, self.root]
-        return [p for p in below(roots) if p.pid not in (self.worker, self.copy)]
-
-    def strays(self) -> list[Process]:
-        """Processes that nobody ordered: a worker may use the fork for its copy otherwise.
-
-        Raises `MonitorFailed`.
-        """
-        if self.spawns:
-            return []
-        roots = [self.worker] if self.root is None else [self.worker, self.root]
-        known = {self.worker, self.copy}
-        try:
-            direct = {pid for root in roots for pid in started_by(root)}
-            found = [process for pid in direct - known if (process := read_process(pid))]
-        except MonitorFailed:
-            found = [process for process in below(roots) if process.pid not in known]
-        return found
-
-    def count_children(self) -> int:
-        """Their number, without a copy that is not known yet. Raises `MonitorFailed`."""
-        return max(len(self.children()) - self.awaited, 0)
-
-    def _check_in_flight(self, count: int, clock: float) -> None:
-        """What is on its way for long holds memory and files that nobody can count.
-
-        The one that an order for a copy brings along may wait for the worker to read it.
-        """
-        if count == 0:
-            self.in_flight_since = None
-            return
-        if self.in_flight_since is None:
-            self.in_flight_since = clock
-        ordered = self.awaited and count == 1
-        if clock - self.in_flight_since > (_ORDERED_IN_FLIGHT if ordered else _IN_FLIGHT):
-            raise MonitorFailed(
-                f"{count} descriptors are on their way through sockets and are not received; what "
-                "they hold is in no count"
-            )
-
-    def sample(
-        self,
-        clock: float,
-        waited: float,
-        meters: Callable[[], Mapping[str, float]],
-        near: float,
-    ) -> Sample | None:
-        """Look once; None when the worker has ended.
-
-        `near` is the number of bytes from which memory is measured exactly. Raises `MonitorFailed`.
-        """
-        worker = read_process(self.worker)
-        if worker is None:
-            return None
-        children = self.children()
-        memory = sum(p.anonymous + p.shared for p in (worker, *children))
-        pids = [p.pid for p in (worker, *children)]
-        holds = held(pids)
-        self._check_in_flight(holds.in_flight, clock)
-        # Mapped ones are in `shared` already, beside what is shared without a file.
-        mapped = sum(p.shared for p in (worker, *children))
-        if holds.bytes and memory + holds.bytes > near:
-            mapped = mapped_files(pids)
-        in_files = max(holds.bytes - mapped, 0)
-        copied = 0
-        copy = read_process(self.copy) if self.copy is not None else None
-        if copy is not None:
-            # It holds alone at most what it has, and a page for each fault of the worker since.
-            copied = min(copy.anonymous, (worker.faults - self.copied_at) * _PAGE)
-            if memory + copied > near:
-                copied = min(copied, alone(copy.pid))
-        if children and memory > near:
-            memory = sum(proportional(p.pid) for p in (worker, *children))
-        return Sample(
-            clock=clock,
-            waited=waited,
-            # A copy that sleeps uses none.
-            cpu=worker.cpu + sum(p.cpu for p in children) + (copy.cpu if copy is not None else 0),
-            memory=memory + copied + in_files,
-            reserved=max(worker.reserved - worker.anonymous, 0),
-            copy=copied,
-            faults=worker.faults,
-            threads=worker.threads + sum(p.threads for p in children),
-            children=max(len(children) - self.awaited, 0),
-            meters=meters(),
-        )

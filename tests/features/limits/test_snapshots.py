@@ -5,8 +5,10 @@ Never a hang, and never a silent loss: each death says what was kept.
 
 from __future__ import annotations
 
+import contextlib
 import time
 
+import psutil
 import pytest
 
 from tests.features.kernel.conftest import DEADLINE, FULL_LANGUAGE, Kernel, Ran, start_kernel
@@ -196,3 +198,36 @@ def test_the_dormant_copy_counts_and_goes_before_the_limit_bites(start_kernel) -
     found = status(kernel)
     assert found["peak_memory"] <= 1.05 * 500e6
     assert kernel.run("print(big[:2])").status == "ok"
+
+
+def test_what_failed_for_want_of_memory_leaves_room_for_the_next_cell_and_a_copy(
+    start_kernel,
+) -> None:
+    """The calls of a failed cell are kept for `%debug`, with all that they held: not these."""
+    kernel = start_kernel(policy=FULL_LANGUAGE + '[limits]\nmemory = "300 MB"\n')
+    fills = "blocks = [bytearray(b'x') * 10_000_000 for _ in range(99)]"
+    for code in (f"def fill():\n    {fills}\nfill()", f"exec({fills!r}, {{}})"):
+        assert kernel.run("kept = 1\n" + code).status == "error"
+        assert protected(kernel)["memory"] < 150e6
+    dies(kernel)
+    assert kernel.run("print(kept)").text() == "1\n"
+
+
+def test_copies_of_before_leave_no_zombies(start_kernel) -> None:
+    kernel = start_kernel()
+    kernel.run("1")
+    pid = int(kernel.request("usage_request", {}, "control").reply["content"]["pid"])
+
+    def states() -> list[str]:
+        found = []
+        for process in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(process.status())
+        return found
+
+    for _ in range(5):
+        kernel.run("1")
+        protected(kernel)
+    end = time.monotonic() + DEADLINE
+    while (found := states()) != [psutil.STATUS_SLEEPING]:
+        assert time.monotonic() < end, found
