@@ -2,11 +2,13 @@
 
 A message is `count`, then `count` lengths (all unsigned 32-bit, little endian), then the frames.
 Frame 0 is the JSON of one message, the others are its raw buffers. Both the number of frames and
-the sum of the lengths are bounded before anything is read or kept.
+the sum of the lengths are bounded before anything is read or kept, and so is the number of values
+in the JSON before it is decoded: three bytes of it can become eighty in memory.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
@@ -19,6 +21,9 @@ from .errors import PeerViolation
 MAX_FRAMES = 1024
 #: Most bytes in one message, all frames together.
 MAX_BYTES = 64 * 1024 * 1024
+#: Most values (items, members, containers) in the JSON of one message.
+MAX_VALUES = 2_000_000
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 Buffer = bytes | bytearray | memoryview
 M = TypeVar("M")
@@ -113,8 +118,22 @@ class Unpacker(Generic[M]):
                 frames.append(bytes(view[start : start + size]))
                 start += size
         del data[:start]
+        if _may_have_values(frames[0]) > MAX_VALUES:
+            raise PeerViolation(f"a message of more than {MAX_VALUES} values")
         try:
             message = self._decoder.decode(frames[0])
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise PeerViolation(f"not a message of this protocol: {error}") from None
         return message, frames[1:]
+
+
+def _may_have_values(head: bytes) -> int:
+    """The number of values in JSON, or more; looked at closely only where there may be many."""
+    count = _marks(head)
+    if count <= MAX_VALUES or head.count(b'"') > 2 * MAX_VALUES:
+        return count
+    return _marks(_STRING.sub(b"", head))
+
+
+def _marks(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")

@@ -16,9 +16,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ..shared.messages import InputDropped, InputGiven, InputWanted
 from .cell_run import CellRun
 from .channels import Incoming
+from .output_gate.gate import MAX_PROMPT
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -69,7 +72,8 @@ class Stdin:
         run = self._supervisor.current
         if run is None or message.to != run.request.id or not run.allows_input:
             return
-        run.inputs.append(message)
+        # Nothing longer is shown, and many may wait.
+        run.inputs.append(replace(message, prompt=message.prompt[: MAX_PROMPT + 1]))
         self.next()
 
     def on_dropped(self, message: InputDropped) -> None:

@@ -84,3 +84,45 @@ def test_the_largest_message_goes_through():
     ((message, (buffer,)),) = reader
     assert message == Ready()
     assert len(buffer) == codec.MAX_BYTES - head
+
+
+def output(value: str) -> bytes:
+    """A message whose content is this JSON."""
+    head = f'{{"say":"output","type":"stream","content":{value}}}'.encode()
+    return struct.pack("<II", 1, len(head)) + head
+
+
+@pytest.mark.parametrize("many", ["[],", "{},", "1,"])
+def test_a_few_bytes_do_not_become_many_values(monkeypatch, many):
+    bomb = output('{"a":[' + many * 5000 + "0]}")
+    monkeypatch.setattr(codec, "MAX_VALUES", 1000)
+    reader = unpacker()
+    reader.feed(bomb)
+    with pytest.raises(PeerViolation, match="values"):
+        list(reader)
+    # The control: without the bound all of them are made.
+    monkeypatch.setattr(codec, "MAX_VALUES", 1 << 30)
+    reader = unpacker()
+    reader.feed(bomb)
+    ((message, _),) = reader
+    assert len(message.content["a"]) == 5001
+
+
+@pytest.mark.parametrize(
+    "text", [",[{" * 2000, '\\"' * 2000 + "," * 2000, "\\\\" * 500 + "," * 2000]
+)
+def test_what_stands_in_a_text_is_no_value(monkeypatch, text):
+    monkeypatch.setattr(codec, "MAX_VALUES", 1500)
+    reader = unpacker()
+    sent = Output("stream", {"name": "stdout", "text": text})
+    reader.feed(codec.pack(sent))
+    assert list(reader) == [(sent, [])]
+
+
+def test_text_that_does_not_end_is_looked_at_once(monkeypatch):
+    monkeypatch.setattr(codec, "MAX_VALUES", 3_000_000)
+    reader = unpacker()
+    head = b"," * 3_000_001 + b'\\"' * 4_000_000  # Each quote could begin a text up to the end.
+    reader.feed(struct.pack("<II", 1, len(head)) + head)
+    with pytest.raises(PeerViolation):
+        list(reader)
