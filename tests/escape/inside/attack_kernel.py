@@ -217,9 +217,17 @@ def open_a_message_queue(target: Target) -> None:
         raise
 
 
-@attack(no_control="hosts set kernel.perf_event_paranoid differently, kernels lack it")
-def count_hardware_events(target: Target) -> None:
-    call("perf_event_open", buffer(128), 0, -1, -1, 0)
+@attack(root=True)
+def count_events_of_the_processor(target: Target) -> None:
+    """The clock of the own process, which every kernel with perf counts (perf_event_open(2))."""
+    attributes = buffer(128)
+    attributes[0:4] = (1).to_bytes(4, "little")
+    try:
+        os.close(call("perf_event_open", attributes, 0, -1, -1, 0))
+    except OSError as error:
+        if error.errno == 38 and os.path.exists("/sys/kernel"):
+            raise Absent("perf events") from error
+        raise
 
 
 @attack()
