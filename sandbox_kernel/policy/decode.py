@@ -7,6 +7,7 @@ looked for first, over the whole tree; what is left of type errors comes from ms
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import types
 import typing
@@ -93,7 +94,7 @@ def _unknown_keys(data: object, kind: Any, path: Path, where: Where) -> list[Pro
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         if not isinstance(data, dict):
             return []
-        hints = typing.get_type_hints(kind, include_extras=True)
+        hints = _hints(kind)
         found: list[Problem] = []
         for key, value in data.items():
             if key in hints:
@@ -110,6 +111,11 @@ def _unknown_keys(data: object, kind: Any, path: Path, where: Where) -> list[Pro
             for problem in _unknown_keys(value, element, (*path, index), where)
         ]
     return []
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def _bare(kind: Any) -> Any:

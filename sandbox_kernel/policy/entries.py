@@ -41,10 +41,20 @@ def entries(lines: Lines, places: Places, start: float) -> Iterator[tuple[Entry,
 
     `start` (seconds since the epoch) is when durations in `expires` begin.
     """
+    yield from moving(lines, places, start)
+    yield from fixed(lines)
+
+
+def moving(lines: Lines, places: Places, start: float) -> Iterator[tuple[Entry, str, int]]:
+    """Those entries that depend on where the notebook lies and when they begin."""
     for index, file in enumerate(_files(lines)):
         yield file_entry(file, places, start), "files", index
     for index, socket in enumerate(_sockets(lines)):
         yield socket_entry(socket, start), "sockets", index
+
+
+def fixed(lines: Lines) -> Iterator[tuple[Entry, str, int]]:
+    """Those that do not."""
     for index, name in _names(lines.modules):
         yield names.ModuleEntry(name), "modules", index
     for index, name in _names(lines.environment):

@@ -48,15 +48,16 @@ class Policy:
     """A policy with all that it extends.
 
     `origins` maps the path of each value of `table` to its line; `digest` changes whenever any
-    of the files does; `warnings` are lines that hold but can hardly be meant.
+    of the files does; `warnings` are lines that hold but can hardly be meant.  Two policies from
+    the same files are equal.
     """
 
     name: str
-    table: model.PolicyFile
-    origins: Mapping[Path, Origin]
+    table: model.PolicyFile = field(compare=False)
+    origins: Mapping[Path, Origin] = field(compare=False)
     sources: tuple[Source, ...]
     digest: str
-    warnings: tuple[Problem, ...] = field(default=())
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def origin(self, *path: str | int) -> Origin:
         """Where a value stands, or its nearest table; the top file when nowhere."""

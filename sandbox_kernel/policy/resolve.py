@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 from . import entries as make
@@ -33,7 +34,7 @@ from .load import Policy
 from .problems import Problem
 from .request import Request, Scope
 from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
-from .rules import bounded_rules, refusals_of, rule_order, taken_back
+from .rules import bounded_rules, refusals_of, taken_back
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -111,7 +112,7 @@ def resolve(
         refusals += refusals_of(system, places)
     refusals += taken_back(revoked, places)
     rules, problems = bounded_rules(policy, system, places, refusals, now)
-    rights = [Right(rule.entry, rule, "given") for rule in rules if rule.tier == "given"]
+    rights = [rule.given for rule in rules if rule.tier == "given"]
     unmet: list[Unmet] = []
     if request is not None:
         problems += request.problems
@@ -322,9 +323,14 @@ def _other_setting(entry: Entry, mentioned: Sequence[Entry]) -> bool:
 
 def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
     """The same rights in the same order, however the lines stood."""
-    unique = {(right.entry, right.through, right.grant_id, right.origin): right for right in rights}
-    order = sorted(
-        unique.values(),
-        key=lambda right: (*rule_order(right.rule), repr(right.entry), right.through),
-    )
-    return tuple(order)
+    given: list[Right] = []
+    unique: dict[object, Right] = {}
+    for right in rights:
+        if right is right.rule.given:
+            given.append(right)  # As unique as its line.
+        else:
+            unique[right.entry, right.through, right.grant_id, right.origin] = right
+    return tuple(sorted([*given, *unique.values()], key=_ORDER))
+
+
+_ORDER = attrgetter("order")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from . import model
 from .kinds import files, sockets
@@ -69,6 +70,16 @@ class Rule:
     def kind(self) -> str:
         return KIND_OF[type(self.entry)]
 
+    @cached_property
+    def order(self) -> tuple[str, int, Origin, str]:
+        """A key that sorts rules the same way however the lines of the policy stood."""
+        return (self.kind, model.TIERS.index(self.tier), self.origin, repr(self.entry))
+
+    @cached_property
+    def given(self) -> Right:
+        """What a line of the tier `given` comes to. Made once: most rights are such."""
+        return Right(self.entry, self, "given")
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -105,7 +116,12 @@ class Right:
     grant_id: str | None = None
     grant_ends: float | None = None
 
-    @property
+    @cached_property
+    def order(self) -> tuple[object, ...]:
+        """A key that sorts rights the same way however the lines of the policy stood."""
+        return (*self.rule.order, repr(self.entry), self.through)
+
+    @cached_property
     def ends(self) -> float | None:
         """When this right is over: with its line's or request's `expires`, or its grant."""
         own = getattr(self.entry, "expires_at", None)
@@ -200,7 +216,7 @@ class Rights(Settings):
         """The rights of one kind."""
         return tuple(right for right in self.rights if right.kind == kind)
 
-    @property
+    @cached_property
     def next_expiry(self) -> float | None:
         """When the first of these rights ends (seconds since the epoch): resolve again then."""
         return min((r.ends for r in self.rights if r.ends is not None), default=None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from operator import attrgetter
 
 from . import entries as make
 from . import model
@@ -28,9 +30,9 @@ def bounded_rules(
     now: float,
 ) -> tuple[tuple[Rule, ...], list[Problem]]:
     """The lines of `policy` within `system`, in one order however they stood."""
-    rules = _written(policy, places, now)
+    rules = _moving(policy, places, now)
     if system is not None:
-        rules = _bounded(rules, _written(system, places, now))
+        rules = _bounded(rules, _moving(system, places, now))
     deny, read_only = _carved_out(refusals, places)
     kept: list[Rule] = []
     problems: list[Problem] = []
@@ -42,8 +44,36 @@ def bounded_rules(
             text = f"{_name(rule.entry, places)} may be read only: it is a protected file"
             problems.append(Problem("policy.protected", text, rule.origin))
         kept.append(replace(rule, entry=entry))
-    unique = {(rule.entry, rule.tier, rule.origin): rule for rule in kept}
-    return tuple(sorted(unique.values(), key=rule_order)), problems
+    others = tuple(r for r in refusals if not isinstance(r.entry, files.FileEntry))
+    found = [*_unique(kept), *_fixed_rules(policy, system, others)]
+    return tuple(sorted(found, key=_ORDER)), problems
+
+
+_ORDER = attrgetter("order")
+
+
+def _unique(rules: Iterable[Rule]) -> Iterable[Rule]:
+    return {(rule.entry, rule.tier, rule.origin): rule for rule in rules}.values()
+
+
+@lru_cache(maxsize=16)
+def _fixed_rules(
+    policy: Policy, system: Policy | None, refusals: tuple[Refusal, ...]
+) -> tuple[Rule, ...]:
+    """The lines that mean the same wherever the notebook lies and whatever the time is.
+
+    They are most of a policy (a line a module), and each change of rights needs them again.
+    `refusals`: those of other kinds than files.
+    """
+    rules = _fixed(policy)
+    if system is not None:
+        rules = _bounded(rules, _fixed(system))
+    kept = []
+    for rule in rules:
+        entry = _carve(rule.entry, (), (), refusals)
+        if entry is not None:
+            kept.append(replace(rule, entry=entry))
+    return tuple(_unique(kept))
 
 
 def refusals_of(policy: Policy, places: Places) -> tuple[Refusal, ...]:
@@ -75,20 +105,23 @@ def taken_back(revoked: Sequence[model.RequestTable], places: Places) -> tuple[R
     return tuple(found)
 
 
-def rule_order(rule: Rule) -> tuple[str, int, Origin, str]:
-    """A key that sorts rules the same way however the lines of the policy stood."""
-    return (rule.kind, model.TIERS.index(rule.tier), rule.origin, repr(rule.entry))
+def _moving(policy: Policy, places: Places, now: float) -> list[Rule]:
+    """The lines of one policy that depend on places and time: files and sockets."""
+    return [
+        _line(policy, tier, entry, kind, index)
+        for tier in model.TIERS
+        for entry, kind, index in make.moving(getattr(policy.table, tier), places, now)
+    ]
 
 
-def _written(policy: Policy, places: Places, now: float) -> list[Rule]:
-    """The lines of one policy by itself, the settings at its top among them."""
+def _fixed(policy: Policy) -> list[Rule]:
+    """The other lines of one policy, the settings at its top among them."""
     table = policy.table
-    rules = []
-    for tier in model.TIERS:
-        for entry, kind, index in make.entries(getattr(table, tier), places, now):
-            origin = policy.origin(tier, kind, index)
-            line = getattr(getattr(table, tier), kind)[index]
-            rules.append(Rule(entry, tier, replace(origin, reason=line.reason)))
+    rules = [
+        _line(policy, tier, entry, kind, index)
+        for tier in model.TIERS
+        for entry, kind, index in make.fixed(getattr(table, tier))
+    ]
     for what in choices.LEVELS:
         entry = choices.DisplayEntry(what, getattr(table.display, what))
         rules.append(Rule(entry, "given", policy.origin("display", what)))
@@ -96,6 +129,11 @@ def _written(policy: Policy, places: Places, now: float) -> list[Rule]:
         origin = policy.origin("processes", "spawn")
         rules.append(Rule(choices.ProcessEntry(True), "given", origin))
     return rules
+
+
+def _line(policy: Policy, tier: str, entry: Entry, kind: str, index: int) -> Rule:
+    line = getattr(getattr(policy.table, tier), kind)[index]
+    return Rule(entry, tier, replace(policy.origin(tier, kind, index), reason=line.reason))
 
 
 def _bounded(rules: Sequence[Rule], outer: Sequence[Rule]) -> list[Rule]:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from . import _sys_files
 
 _O_PATH = os.O_PATH
+#: More than the kernel gives of a small file at once.
+_CONTENT_BYTES = 1 << 16
 STOP_SECONDS = 0.2
 DELIVERY_SECONDS = 0.02
 IN_FLIGHT = "a descriptor on its way through a socket"
@@ -89,10 +91,8 @@ def processes(worker: int) -> list[int]:
     """
     try:
         namespace = os.readlink(f"/proc/{worker}/ns/pid")
-        shared = namespace == os.readlink("/proc/self/ns/pid")
-        parents = _parents() if shared else {}
-        if shared:
-            return _descendants(parents[worker], parents)
+        if namespace == os.readlink("/proc/self/ns/pid"):
+            return _descendants(_parent(worker))
     except (OSError, KeyError):
         return []  # It has ended.
     found: list[int] = []
@@ -106,30 +106,57 @@ def processes(worker: int) -> list[int]:
     return found
 
 
-def _parents() -> dict[int, int]:
-    """The parent of every process."""
-    found: dict[int, int] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    found[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found
-
-
-def _descendants(first: int, parents: dict[int, int]) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for process, parent in parents.items():
-        children.setdefault(parent, []).append(process)
+def _descendants(first: int) -> list[int]:
+    # A list of children is an option of the kernel's; without it, everybody is asked.
+    children: Callable[[int], list[int]] = _listed_children
+    if not os.path.exists(f"/proc/{first}/task/{first}/children"):
+        children = _all_children()
     found: list[int] = []
-    todo = list(children.get(first, ()))
+    todo = children(first)
     while todo:
         process = todo.pop()
         found.append(process)
-        todo += children.get(process, ())
+        todo += children(process)
     return found
+
+
+def _listed_children(process: int) -> list[int]:
+    """What every task of a process has started."""
+    return [
+        int(child) for task in _tasks(process) for child in _content(f"{task}/children").split()
+    ]
+
+
+def _all_children() -> Callable[[int], list[int]]:
+    found: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                found.setdefault(_parent(int(name)), []).append(int(name))
+            except OSError:
+                continue  # It has ended.
+    return lambda process: found.get(process, [])
+
+
+def _parent(process: int) -> int:
+    return int(_fields(f"/proc/{process}")[1])
+
+
+def _fields(task: str) -> list[bytes]:
+    """State, parent and so on of a task (proc_pid_stat(5), from the third field on)."""
+    return _content(f"{task}/stat").rpartition(b")")[2].split()
+
+
+def _content(path: str) -> bytes:
+    """A file of /proc, which gives all of a small one at the first reading. Raises OSError.
+
+    Without Python's buffers, which would double the time of a revocation.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _CONTENT_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 class Stopped:
@@ -175,14 +202,9 @@ def _send(descriptor: int, number: signal.Signals) -> None:
 
 def _at_rest(pid: int) -> bool:
     """Whether no task of a process can run: stopped, dead, or asleep where it cannot be woken."""
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
-        return True
-    for task in tasks:
+    for task in _tasks(pid):
         try:
-            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
-                state = file.read().rpartition(b")")[2].split()[0]
+            state = _fields(task)[0]
         except (FileNotFoundError, ProcessLookupError):
             continue
         if state not in (b"T", b"t", b"Z", b"X", b"D"):
@@ -247,37 +269,45 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
     below = tuple(f"{path}/" for path in paths)
     for pid in pids:
         for task in _tasks(pid):
-            for name, facts in _descriptors(task):
-                if int(facts.get(b"scm_fds", b"0")) > 0:
-                    found.dangerous.setdefault(pid, IN_FLIGHT)
+            for name in _names(f"{task}/fd"):
                 try:
                     target = os.readlink(f"{task}/fd/{name}")
                 except OSError:
                     continue
-                if target in paths or target.startswith(below):
+                here = target in paths or target.startswith(below)
+                facts = _facts(task, name) if here or target.startswith("socket:") else {}
+                if int(facts.get(b"scm_fds", b"0")) > 0:
+                    found.dangerous.setdefault(pid, IN_FLIGHT)
+                if here and facts:
                     _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
     return found
 
 
-def _descriptors(task: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+def _names(folder: str) -> list[str]:
     try:
-        names = os.listdir(f"{task}/fdinfo")
+        return os.listdir(folder)
     except (FileNotFoundError, ProcessLookupError):
-        return
-    for name in names:
-        try:
-            with open(f"{task}/fdinfo/{name}", "rb") as file:
-                text = file.read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        yield name, dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+        return []
+
+
+def _descriptors(task: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+    for name in _names(f"{task}/fdinfo"):
+        facts = _facts(task, name)
+        if facts:
+            yield name, facts
+
+
+def _facts(task: str, name: str) -> dict[bytes, bytes]:
+    """What the kernel tells of a descriptor (proc_pid_fdinfo(5)); nothing when it is gone."""
+    try:
+        text = _content(f"{task}/fdinfo/{name}")
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
 
 
 def _tasks(pid: int) -> Iterator[str]:
-    try:
-        yield from (f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task"))
-    except FileNotFoundError:
-        return
+    return (f"/proc/{pid}/task/{task}" for task in _names(f"/proc/{pid}/task"))
 
 
 def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> None:
