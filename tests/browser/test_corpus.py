@@ -163,3 +163,55 @@ def test_the_markdown_that_is_kept_is_inert_under_another_reading(strict_page: A
     control = [other.render(each) for each in sources if "http-equiv" not in each]
     assert len({number for number, _ in broken(strict_page, control)}) > len(control) / 2
     assert html.escape("<") in "".join(texts)
+
+
+# The page around an output: what follows it must stay what a person sees and hits there. Its own
+# sheet has what front ends have: classes with which their dialogs and notices cover the page.
+AROUND = """<style>
+body { margin: 0 } #output { height: 200px; overflow: visible }
+#next { height: 300px; background: #eee }
+#next { display: block; width: 100% }
+.jp-Dialog, .Toastify__toast-container, .modal { position: fixed; inset: 0; z-index: 9999 }
+</style><div id=output></div><button id=next>Next cell</button>"""
+COVER = "width: 3000px; height: 3000px; background: red"
+STICKY = f"position: sticky; top: 0; z-index: 3; {COVER}"
+COVERING = {
+    "fixed": f'<div style="position: fixed; inset: 0; {COVER}">x</div>',
+    "sheet": f"<style>p {{ position: absolute; top: 0; {COVER} }}</style><p>x</p>",
+    "negative-margin": f'<div style="margin-top: -500px; {COVER}">x</div>',
+    "transform": f'<div style="transform: translateY(100px); {COVER}">x</div>',
+    "toast": f"<style>.Toastify__toast-container {{ {COVER} }}</style>"
+    '<div class="Toastify__toast-container">Log in again</div>',
+    "modal": f'<style>.modal {{ {COVER} }}</style><div class="modal">Log in again</div>',
+    "dialog": '<div class="jp-Dialog" style="background: red">Log in again</div>',
+    "overflow": f'<div style="height: 0; overflow: visible"><div style="{STICKY}">x</div></div>',
+    "overflow-root": "<style>:root, html, body { height: 0; display: contents; overflow: visible }"
+    f" p {{ {STICKY} }}</style><p>x</p>",
+    "overflow-inline": "<style>:root { display: inline !important; overflow: visible }"
+    f" p {{ {STICKY} }}</style><p>x</p>",
+    "page": f"<style>#next {{ display: none }} body {{ {COVER} }}</style>x",
+    "sibling": "<style>:root ~ button { visibility: hidden } * + button { color: red }</style>x",
+}
+HIT = """text => {
+    const output = document.getElementById('output'), next = document.getElementById('next');
+    output.innerHTML = '';
+    const before = next.getBoundingClientRect();
+    // The output's own height is its own affair: it is held at 200 pixels, as a front end clips it.
+    output.innerHTML = text;
+    const inner = output.firstElementChild;
+    const clipped = getComputedStyle(inner ?? output).contain.includes('paint');
+    if (inner && clipped) inner.style.maxHeight = '200px';
+    const after = next.getBoundingClientRect();
+    const hit = document.elementFromPoint(before.left + 40, before.top + 150);
+    const style = getComputedStyle(next);
+    return hit === next && after.top === before.top && after.height === before.height
+        && style.visibility === 'visible' && style.color === 'rgb(0, 0, 0)';
+}"""
+
+
+@pytest.mark.parametrize("name", COVERING)
+def test_no_output_covers_what_follows_it(page: Any, name: str) -> None:
+    page.set_content(AROUND)
+    assert page.evaluate(HIT, gated("text/html", COVERING[name])), "covered"
+    page.set_content(AROUND)
+    assert not page.evaluate(HIT, COVERING[name]), "the control covers nothing"

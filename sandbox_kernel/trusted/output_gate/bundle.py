@@ -139,11 +139,12 @@ class BundleGate:
         cleaned = self._sanitiser.clean(value)
         if self.rules.html == "frame" and cleaned.withheld:
             showing.data[mime] = frame.framed(well_formed(value))
-            if frame.LOADS.search(value):
+            hosts = frame.loads_from(value)
+            if hosts:
                 showing.html_withheld.append(
                     Withheld(
-                        "what this output loads from an address",
-                        "a frame reaches no network; let the library embed its scripts",
+                        f"what this output loads from {', '.join(hosts)}",
+                        "a frame reaches no network; let the library embed what it needs",
                         "html",
                         "raw",
                     )

@@ -319,6 +319,8 @@ def test_markdown_keeps_its_text_in_both_forms() -> None:
     [
         ("<script>draw()</script>", False),
         ('<script src="https://cdn.example/x.js"></script>', True),
+        ('<script>load("https://cdn.jsdelivr.net/npm/vega@6?noext")</script>', True),
+        ("<script>open('https://example.org/')</script>", False),
         ("<iframe srcdoc='&lt;script src=&quot;https://cdn.example/x.js&quot;>'></iframe>", True),
     ],
 )
