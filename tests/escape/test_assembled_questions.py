@@ -16,7 +16,7 @@ QUIET = 1.0
 
 _ASK = (
     "import gc\n"
-    "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+    "link = next(o for o in gc.unfreeze() or gc.get_objects() if type(o).__name__ == 'Link')\n"
     "def told(action, path):\n"
     "    answer = link.ask('tried', {'action': action, 'resource': path})\n"
     "    return answer['text'].replace(path, 'PATH')\n"
@@ -91,7 +91,7 @@ def test_a_line_for_the_cell_is_no_answer_to_a_question_about_its_rights(kernel)
     code = (
         "import gc, threading, time\n"
         "from sandbox_kernel.shared.messages import InputWanted\n"
-        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "link = next(o for o in gc.unfreeze() or gc.get_objects() if type(o).__name__ == 'Link')\n"
         "to = get_ipython().kernel.get_parent()['header']['msg_id']\n"
         "def tried(path):\n"
         "    print(path, link.ask('tried', {'action': 'read', 'resource': path})['retry'])\n"
@@ -118,7 +118,7 @@ def test_a_line_for_a_prompt_that_the_cell_gave_up_is_no_answer_to_a_question(ke
     code = (
         "import gc\n"
         "from sandbox_kernel.shared.messages import InputDropped, InputWanted\n"
-        "link = next(o for o in gc.get_objects() if type(o).__name__ == 'Link')\n"
+        "link = next(o for o in gc.unfreeze() or gc.get_objects() if type(o).__name__ == 'Link')\n"
         "to = get_ipython().kernel.get_parent()['header']['msg_id']\n"
         "def tried():\n"
         "    print(link.ask('tried', {'action': 'read', 'resource': 'asked'})['retry'])\n"

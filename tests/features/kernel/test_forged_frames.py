@@ -8,7 +8,7 @@ import pytest
 
 TAKE_OVER = """
 import gc, json, os, struct
-link = [o for o in gc.get_objects() if type(o).__name__ == 'Link'][0]
+link = [o for o in gc.unfreeze() or gc.get_objects() if type(o).__name__ == 'Link'][0]
 sock = link._socket
 me = get_ipython().kernel.get_parent()['header']['msg_id']
 def say(**message):
