@@ -28,8 +28,9 @@ _MADE_BY_PYTHON = frozenset(
     __dataclass_fields__ __abstractmethods__ __hash__ __conditional_annotations__ __new__
     __annotate__ __mutable_keys__ __readonly_keys__ __closed__ __extra_items__
     __unpacked_fields__ __member_map__ __attrs_attrs__ __attrs_own_setattr__
-    __attrs_props__ __pydantic_complete__ __init_subclass__""".split()
+    __attrs_props__ __init_subclass__ __class_vars__ __private_attributes__ __signature__""".split()
 )
+_OF_PYDANTIC = "__pydantic_"  # what its metaclass notes in the classes that it makes
 _MAY_NOT_BE_BASES = (types.ModuleType, string.Formatter)
 _HOOKS = frozenset({"__getattr__", "__getattribute__"})
 
@@ -90,7 +91,8 @@ class ClassGuards:
             if not issubclass(type(key), str):
                 continue
             name = plain_text(key)
-            if is_special(name) and name not in DEFINABLE and name not in _MADE_BY_PYTHON:
+            known = name in DEFINABLE or name in _MADE_BY_PYTHON or name.startswith(_OF_PYDANTIC)
+            if is_special(name) and not known:
                 raise RefusedValue(
                     f"a class that defines {name!r} is refused: this special name opens memory "
                     "or the interpreter (docs/dialect.md)"

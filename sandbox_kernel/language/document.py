@@ -22,7 +22,7 @@ from .names import (
     SEMI_PUBLIC,
 )
 from .nodes import NODES, FieldVerdict, Row, Verdict
-from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, WARM_UP
+from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, PATCHED_AT_IMPORT, WARM_UP
 from .withheld import BEYOND_ALL, PRIVATE_DOCUMENTED, PRIVATE_GIVEN, WITHHELD
 
 __all__ = ["document", "main"]
@@ -80,7 +80,10 @@ _TEXT = """\
 
 `eval`, `exec` and `compile` compile in the dialect, and so do the libraries that evaluate a cell's
 text: annotations (`typing.get_type_hints`, `inspect`), `doctest`, `timeit`, `code`,
-`DataFrame.query` and `eval` (their attribute look-ups are guarded), `sympify` and `lambdify`.
+`DataFrame.query` and `eval` (their attribute look-ups are guarded), `sympify` and `lambdify`,
+formulas of patsy and formulaic. What looks up an object by a name in a text (traits, extensions of
+jinja2, tags of YAML, pydantic's `ImportString`) finds what the cell could import. Names that
+dataclasses and attrs write into the text of methods must be names.
 Format templates may read public attributes only. Pickles are read with a cell's own imports;
 `numpy.load(allow_pickle=True)` and `pandas.read_pickle` are refused.
 
@@ -199,6 +202,10 @@ def _world() -> str:
     left = ", ".join(f"`{m}.{c}` ({why})" for (m, c), why in LEFT_OPEN.items())
     lines += ["", f"Initialised before they are frozen: {warm}.", f"Left open: {left}."]
     lines.append(f"Left open, as no cell is handed any of them: {', '.join(sorted(MACHINERY))}.")
+    for (home, name), packages in PATCHED_AT_IMPORT.items():
+        lines.append(
+            f"Open while one of {', '.join(sorted(packages))} is imported: `{home}.{name}`."
+        )
     return "\n".join(lines)
 
 

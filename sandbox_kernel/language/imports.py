@@ -11,6 +11,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Imports:
 
     ``compile_file`` compiles a granted file's text in the dialect; ``settle`` prepares the modules
     that came in since it was last called, by this import or by trusted code, before a facade is
-    made of one. Granted files are looked for in
+    made of one; a trusted import runs within ``importing``. Granted files are looked for in
     ``places()``.
     """
 
@@ -44,6 +45,7 @@ class Imports:
         compile_file: Callable[[str, str, bool], types.CodeType],
         builtins_of_cells: dict[str, Any],
         settle: Callable[[], None],
+        importing: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._own = ownership
         self._rules = rules
@@ -51,6 +53,7 @@ class Imports:
         self._compile = compile_file
         self._builtins = builtins_of_cells
         self._settle = settle
+        self._importing = importing
         self.own_modules: dict[str, types.ModuleType] = {}
         self._stamps: dict[str, tuple[int, int]] = {}
         self.extra_places: list[str] = []
@@ -174,7 +177,8 @@ class Imports:
                 name=name,
             )
         self._withheld_on_the_way(name, parts)
-        importlib.import_module(name)
+        with self._importing(name):
+            importlib.import_module(name)
         self._settle()
         facades: list[Facade] = []
         for length in range(1, len(parts) + 1):

@@ -61,6 +61,7 @@ class Session:
             self._compile_file,
             self.frame_builtins,
             self._settle,
+            self.world.importing,
         )
         self.classes.module_names = self.imports.module_names
         self.frame_builtins.update(interpreter_builtins(self.builtins))
@@ -82,6 +83,7 @@ class Session:
         }
         self._settled = 0
         self._settle()
+        self.deputies.watch()
 
     def add_builtin(self, name: str, value: Any) -> None:
         """Give every cell the name ``name`` (a facade of the shell, `display`)."""
@@ -124,6 +126,7 @@ class Session:
             SyntaxError: it is no Python.
             RefusedSyntax: the dialect refuses it.
         """
+        self._settle()
         tree = compiler.parse(source, filename, "exec", flags)
         compiler.check(source, filename, tree, imported)
 

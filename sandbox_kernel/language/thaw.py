@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LAZY_CLASSES", "LEFT_OPEN", "MACHINERY", "WARM_UP", "LazyClass"]
+__all__ = ["LAZY_CLASSES", "LEFT_OPEN", "MACHINERY", "PATCHED_AT_IMPORT", "WARM_UP", "LazyClass"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def _warm_dateutil(module: Any) -> None:
 LEFT_OPEN: dict[tuple[str, str], str] = {
     ("weakref", "finalize"): "registry and flags of pending finalizers",
     ("_frozen_importlib_external", "PathFinder"): "importlib_metadata finds packages in its place",
+    ("attr._make", "_CountingAttr"): "a count, by which fields keep their order",
     ("dask.callbacks", "Callback"): "the callbacks that are active",
     **{
         (f"fsspec.{module}", name): "the instances that there are already"
@@ -108,6 +109,11 @@ LEFT_OPEN: dict[tuple[str, str], str] = {
     ("unittest.mock", "NonCallableMock"): "a class of its own for each mock",
     ("unittest.mock", "NonCallableMagicMock"): "a class of its own for each mock",
 }
+
+PATCHED_AT_IMPORT: dict[tuple[str, str], frozenset[str]] = {
+    ("logging", "Logger"): frozenset({"bokeh", "holoviews", "hvplot", "panel"}),
+}
+"""Classes on which a package stores when it is imported: they are thawed for that time."""
 
 MACHINERY = frozenset(
     """executing stack_data asttokens pure_eval pygments parso jedi prompt_toolkit zmq tornado

@@ -108,6 +108,10 @@ WITHHELD: dict[str, Withheld] = {
     "cProfile": _only("", _RUNS),
     "rlcompleter": _only("", _RUNS),
     "site": _only("", _IMPORTS),
+    "six": _less(
+        "get_function_globals get_function_code get_function_closure get_method_function exec_",
+        _FRAMES,
+    ),
     # data libraries
     "numpy": _less(
         """ctypeslib f2py core source byte_bounds distutils compat

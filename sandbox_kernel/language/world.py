@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from . import _sys_freeze
 from .ownership import Ownership
-from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, WARM_UP
+from .thaw import LAZY_CLASSES, LEFT_OPEN, MACHINERY, PATCHED_AT_IMPORT, WARM_UP
 
 __all__ = ["World"]
 
@@ -95,6 +95,17 @@ class World:
         finally:
             for cls in frozen:
                 _sys_freeze.set_immutable(cls)
+
+    def importing(self, module: str) -> AbstractContextManager[None]:
+        """Let ``module`` store on the classes that it is known to patch when it is imported."""
+        top = module.partition(".")[0]
+        return self.thawed(
+            *(
+                getattr(sys.modules[home], name)
+                for (home, name), packages in PATCHED_AT_IMPORT.items()
+                if top in packages and home in sys.modules
+            )
+        )
 
     def _prepare_lazy(self) -> None:
         """Wrap the functions of `thaw.LAZY_CLASSES`, which store on their classes when first

@@ -8,10 +8,13 @@ the cell a version that refuses the dangerous use. Each module here is one famil
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Container
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from . import evaluators, libraries, pickles, running, standard
+from . import evaluators, libraries, lookups, pickles, running, standard
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -27,13 +30,18 @@ class Deputies:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._injected: set[str] = set()
+        self._injections: dict[str, Callable[[Session, Any], None]] = {
+            **evaluators.INJECTIONS,
+            **lookups.INJECTIONS,
+            **libraries.INJECTIONS,
+        }
         self.replacements: dict[str, dict[str, Any]] = {}
         self._makers: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
             **standard.REPLACEMENTS,
             **running.REPLACEMENTS,
             **pickles.REPLACEMENTS,
             **libraries.REPLACEMENTS,
+            **lookups.REPLACEMENTS,
         }
 
     def settle(self) -> None:
@@ -43,8 +51,52 @@ class Deputies:
             if module is not None:
                 maker = self._makers.pop(name)
                 self.replacements[name] = maker(self._session, module)
-        for name, inject in evaluators.INJECTIONS.items():
+        for name in list(self._injections):
             module = sys.modules.get(name)
-            if module is not None and name not in self._injected:
-                self._injected.add(name)
-                inject(self._session, module)
+            if module is not None and not _is_being_imported(module):
+                self._inject(name, module)
+
+    def _inject(self, name: str, module: types.ModuleType) -> None:
+        inject = self._injections.pop(name, None)
+        if inject is not None:
+            inject(self._session, module)
+
+    def watch(self) -> None:
+        """Prepare a module's deputies right after its import, whoever imports it.
+
+        Some libraries import the module that evaluates a cell's text when it is first used.
+        """
+        sys.meta_path.insert(0, _Watch(self._injections, self._inject))
+
+
+class _Watch(MetaPathFinder):
+    """Finds nothing itself: has the loaders of some modules call back."""
+
+    def __init__(
+        self, names: Container[str], loaded: Callable[[str, types.ModuleType], None]
+    ) -> None:
+        self._names = names
+        self._loaded = loaded
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec that another finder gives, for a module that is waited for."""
+        if fullname not in self._names:
+            return None
+        others = (f.find_spec(fullname, path, target) for f in sys.meta_path if f is not self)
+        spec = next((found for found in others if found is not None), None)
+        loader: Any = spec.loader if spec is not None else None
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: types.ModuleType) -> None:
+                execute(module)
+                self._loaded(fullname, module)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _is_being_imported(module: types.ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

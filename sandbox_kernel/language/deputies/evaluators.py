@@ -118,8 +118,8 @@ def _networkx(session: Session, module: types.ModuleType) -> None:
     module.__dict__["exec"] = run
 
 
-def _patsy(session: Session, module: types.ModuleType) -> None:
-    """patsy: the Python in a formula, in the names of the calling cell."""
+def _formulas(session: Session, module: types.ModuleType) -> None:
+    """patsy, formulaic: the Python in a formula."""
 
     def compile_text(source: Any, filename: str, mode: str, flags: int = 0, *_: Any) -> Any:
         return session.evaluation.code(source, filename, mode, flags)
@@ -130,6 +130,11 @@ def _patsy(session: Session, module: types.ModuleType) -> None:
 
     module.__dict__["compile"] = compile_text
     module.__dict__["eval"] = evaluate
+
+
+def _patsy(session: Session, module: types.ModuleType) -> None:
+    """patsy: formulas, in the names of the calling cell."""
+    _formulas(session, module)
     frames = _Instead(module.__dict__["inspect"], currentframe=lambda: _cell_frame(session))
     module.__dict__["inspect"] = frames
 
@@ -298,6 +303,8 @@ INJECTIONS: dict[str, _Injection] = {
     "numpy.lib._npyio_impl": _numpy_pickles,
     "pandas.io.pickle": _numpy_pickles,
     "patsy.eval": _patsy,
+    "formulaic.utils.stateful_transforms": _formulas,
+    "formulaic.utils.variables": _formulas,
     "unittest.loader": _unittest_loader,
     "sympy.parsing.sympy_parser": _sympy_parser,
     "sympy.utilities.lambdify": _sympy_lambdify,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ..refusal import RefusedAttribute, RefusedValue
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["REPLACEMENTS"]
+__all__ = ["INJECTIONS", "REPLACEMENTS"]
 
 _Names = dict[str, Any]
 
@@ -67,6 +68,23 @@ def _accessor(session: Session, real: Callable[..., Any], kind: str) -> Callable
 
     return register
 
+
+def _attrs(session: Session, module: types.ModuleType) -> None:
+    """attrs: the names of fields stand in the text of the methods that it writes."""
+    real = module.__dict__["_transform_attrs"]
+
+    def _transform_attrs(*arguments: Any, **named: Any) -> Any:
+        found = real(*arguments, **named)
+        for field in found[0]:
+            for name in (field.name, field.alias):
+                if name is not None and not (type(name) is str and name.isidentifier()):
+                    raise RefusedValue(f"a field named {name!r} is refused: it is no name")
+        return found
+
+    module.__dict__["_transform_attrs"] = _transform_attrs
+
+
+INJECTIONS: dict[str, Callable[[Session, types.ModuleType], None]] = {"attr._make": _attrs}
 
 REPLACEMENTS: dict[str, Callable[[Session, Any], _Names]] = {
     "numpy": _numpy,

@@ -181,6 +181,16 @@ def _dataclasses(session: Session, module: Any) -> _Names:
             type.__setattr__(cls, "__match_args__", tuple(public))
         return cls
 
+    real = module._get_field
+
+    def _get_field(cls: Any, a_name: Any, *rest: Any) -> Any:
+        # the names of fields stand in the text of the methods that dataclasses writes
+        if type(a_name) is not str or not a_name.isidentifier():
+            raise RefusedValue(f"a field named {plain_text(a_name)!r} is refused: it is no name")
+        return real(cls, a_name, *rest)
+
+    module.__dict__["_get_field"] = _get_field
+
     @functools.wraps(module.dataclass)
     def dataclass(cls: Any = None, /, **options: Any) -> Any:
         def decorate(target: Any) -> Any:
