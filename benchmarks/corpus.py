@@ -17,8 +17,10 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -94,32 +96,50 @@ def refusals(found: Found) -> tuple[int, list[str]]:
 
 
 def outcomes(
-    found: Found, players: Players, seconds: float, kept: Path | None = None
+    found: Found,
+    players: Sequence[Players],
+    seconds: float,
+    kept: Path | None = None,
 ) -> Iterator[tuple[str, Outcome]]:
     """Compare document by document, for ``seconds`` in all; says what it is at on stderr.
 
     The documents of each package are taken in turn, so that a run that is cut short has asked of
-    all of them. Outcomes are added to the file ``kept``, a line each; a document that has its
-    line there is not run again.
+    all of them; each of the ``players`` takes one at a time. Outcomes are added to the file
+    ``kept``, a line each; a document that has its line there is not run again.
     """
     until = time.monotonic() + seconds
     known = _known(kept)
-    for number, (root, document) in enumerate(_by_turns(found)):
+    free: SimpleQueue[Players] = SimpleQueue()
+    for pair in players:
+        free.put(pair)
+
+    def play(entry: tuple[Path, Document]) -> tuple[str, Outcome]:
+        root, document = entry
         key = f"{document.package}/{document.path}"
-        outcome = known.get(key)
-        if outcome is None and time.monotonic() > until:
-            outcome = Outcome()
-            outcome.skip("the run's time was over", len(document.cells))
-        elif outcome is None:
-            outcome = compare(players, root, document)
-            if kept is not None:
+        if key in known:
+            return key, known[key]
+        pair = free.get()
+        try:
+            if time.monotonic() > until:
+                outcome = Outcome()
+                outcome.skip("the run's time was over", len(document.cells))
+                return "", outcome
+            return key, compare(pair, root, document)
+        finally:
+            free.put(pair)
+
+    turns = _by_turns(found)
+    with ThreadPoolExecutor(len(players)) as pool:
+        results = zip(turns, pool.map(play, turns), strict=True)
+        for number, ((_, document), (key, outcome)) in enumerate(results):
+            if kept is not None and key and key not in known:
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps([key, asdict(outcome)]) + "\n")
-        for line in outcome.told:
-            print(f"  {line}"[:400], flush=True)
-        if number % 50 == 0:
-            print(f"{number} of {len(found)} documents", file=sys.stderr, flush=True)
-        yield document.package, outcome
+            for line in outcome.told:
+                print(f"  {line}"[:400], flush=True)
+            if number % 50 == 0:
+                print(f"{number} of {len(found)} documents", file=sys.stderr, flush=True)
+            yield document.package, outcome
 
 
 def _known(kept: Path | None) -> dict[str, Outcome]:
@@ -146,6 +166,7 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--only", action="append", help="a package or OWNER/NAME; repeatable")
     words.add_argument("--seconds", type=float, default=12.0, help="plain run of one document")
     words.add_argument("--in-all", type=float, default=5400.0, help="seconds for all runs")
+    words.add_argument("--jobs", type=int, default=1, help="documents at a time")
     words.add_argument("--every", type=int, default=1, help="run every n-th document only")
     words.add_argument("--sources", type=Path, help="folder with sources, fetched and kept there")
     words.add_argument("--environment", type=Path, help="made there, or taken as it is, and kept")
@@ -161,11 +182,12 @@ def main(argv: Sequence[str]) -> int:
             print(f"  {line}", flush=True)
         chosen = [e for e in found[:: options.every] if re.search(options.match, e[1].path)]
         python = environment(ENVIRONMENT, options.environment or folder / "environment")
-        players = Players(python, options.seconds)
+        players = [Players(python, options.seconds) for _ in range(options.jobs)]
         try:
             results = list(outcomes(chosen, players, options.in_all, options.resume))
         finally:
-            players.end()
+            for pair in players:
+                pair.end()
     rows = _rows(count, refused, chosen, results)
     tell_skipped(results)
     status = finish("corpus", "Real cells in the dialect", rows, options.json)

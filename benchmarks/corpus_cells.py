@@ -16,8 +16,9 @@ __all__ = ["Document", "documents"]
 _CELL_MARK = re.compile(r"^(?:# ?%%.*|#{20,})$", re.MULTILINE)
 _SKIP = re.compile(
     r"(^|/)(tests?|_build|benchmarks?|asv_benchmarks|build_tools|tools|bin|release|maint_tools"
-    r"|\.ipynb_checkpoints)/"
+    r"|\.ipynb_checkpoints|devel|developer)/|/development/contributing"
 )
+"""Tests and tools, and pages for those who work on the library itself."""
 _EXAMPLES = re.compile(r"(^|/)(examples?|galleries|gallery|tutorials?|doc|docs|notebooks)/")
 _MANUAL = re.compile(r"(^|/)(docs?|galleries)/")
 _DIRECTIVE = re.compile(r"^(?P<indent> *)\.\. (ipython|code-block):: *(python|ipython)[ \t]*$")

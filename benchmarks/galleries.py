@@ -78,6 +78,7 @@ def main(argv: Sequence[str]) -> int:
     words.add_argument("--only", action="append", help="a gallery; repeatable")
     words.add_argument("--seconds", type=float, default=12.0, help="plain run of one example")
     words.add_argument("--in-all", type=float, default=3600.0, help="seconds for all runs")
+    words.add_argument("--jobs", type=int, default=1, help="examples at a time")
     words.add_argument("--every", type=int, default=1, help="run every n-th example only")
     words.add_argument("--sources", type=Path, help="folder with sources, fetched and kept there")
     words.add_argument("--resume", type=Path, help="file that keeps what each example gave")
@@ -90,11 +91,13 @@ def main(argv: Sequence[str]) -> int:
         for gallery in wanted:
             found += _gathered(gallery, folder, options.sources, options.every)
         python = environment(ENVIRONMENT, options.environment or folder / "environment")
-        players = Players(python, options.seconds, given_modules(POLICY))
+        given = given_modules(POLICY)
+        players = [Players(python, options.seconds, given) for _ in range(options.jobs)]
         try:
             results = list(outcomes(found, players, options.in_all, options.resume))
         finally:
-            players.end()
+            for pair in players:
+                pair.end()
     tell_skipped(results)
     rows = [
         _row(g.name, [o for p, o in results if p == g.source.partition("==")[0]]) for g in wanted
