@@ -174,8 +174,13 @@ class Permissions:
         metadata, problems = notebook_metadata(self._file.path)
         for problem in problems:
             self.problem(str(problem))
+        before = _policy_named(self.session.request)
         if not problems and self.session.set_request(metadata):
             self.record("asked", kind="metadata", who="the notebook")
+            if _policy_named(self.session.request) != before:
+                self.problem(
+                    "the notebook names another policy: it is chosen at the kernel's start"
+                )
             for found in self.session.rights.problems:
                 self.problem(str(found))
 
@@ -386,6 +391,10 @@ def _well_formed(request: Request) -> Any:
     if request.table is None:
         raise Refused("; ".join(map(str, request.problems)))
     return request.table
+
+
+def _policy_named(request: Request) -> str | None:
+    return None if request.table is None else request.table.policy
 
 
 def _text(wanted: object) -> str:

@@ -21,7 +21,11 @@ def opened(tmp_path):
     running = []
 
     def start(name):
-        document = {"cells": [], "metadata": {"sandbox": {"policy": name}}, "nbformat": 4}
+        document = {
+            "cells": [],
+            "metadata": {"sandbox": {"policy": name} if name else {}},
+            "nbformat": 4,
+        }
         (tmp_path / "notebook.ipynb").write_text(json.dumps({**document, "nbformat_minor": 5}))
         running.append(started(tmp_path, policy=POLICY))
         return running[-1]
@@ -51,4 +55,14 @@ def test_any_other_is_left_out_and_the_first_cell_says_so(opened):
     assert "data-science" in told
     assert "lets notebooks choose locked-down" in told
     assert status(kernel)["policy"] == "policy"
+    assert kernel.run("1").text("stderr") == ""
+
+
+def test_a_choice_that_is_saved_later_waits_for_the_next_start_and_is_told(opened):
+    kernel = opened(None)
+    assert kernel.run("import pandas").status == "ok"
+    kernel.save_notebook({"policy": "locked-down"})
+    ran = kernel.run("import pandas")
+    assert ran.status == "ok"
+    assert "names another policy" in ran.text("stderr")
     assert kernel.run("1").text("stderr") == ""
