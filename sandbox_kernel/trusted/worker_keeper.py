@@ -85,6 +85,8 @@ class WorkerKeeper:
         worker = self.worker = WorkerProcess(generation, supervisor)
         if supervisor.doors is not None and supervisor.permissions is not None:
             supervisor.doors.open_for(generation, supervisor.permissions.rights)
+        if supervisor.permissions is not None:
+            supervisor.permissions.tell_worker()  # It reads that as soon as it can.
         asyncio.get_running_loop().call_later(_START_TIME, self._check_ready, worker)
 
     def _check_ready(self, worker: WorkerProcess) -> None:
@@ -100,7 +102,7 @@ class WorkerKeeper:
         waking, self._waking = self._waking, False
         watch = self._supervisor.watch
         watch.worker_ready(self.worker, restored=waking)
-        if self._supervisor.permissions is not None:
+        if waking and self._supervisor.permissions is not None:
             self._supervisor.permissions.tell_worker()
         if death is not None:
             self._supervisor.tell_death(death, watch.copies.kept(message.lost))
