@@ -22,6 +22,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from ...policy.kinds.sockets import SocketEntry
@@ -248,7 +249,8 @@ class SocketDoor:
                     return
                 if entry is not None and entry.max_bytes is not None:
                     # The pump needs a finished connection to carry its bytes.
-                    await self._metered(call, inside, outside, number, entry, name, target)
+                    opened = Opened(0, "connect", name, str(address), target.port)
+                    await self._metered(call, inside, outside, number, entry, opened, target)
                     return
                 outside.setblocking(blocking)
                 inode = worker_descriptors.inode_of(outside.fileno())
@@ -344,14 +346,15 @@ class SocketDoor:
         outside: socket.socket,
         number: int,
         entry: SocketEntry,
-        name: str | None,
+        opened: Opened,
         target: InetAddress,
     ) -> None:
+        """`opened` is what was decided on: with a proxy, no socket has that address."""
         code = await self._finished(outside, CONNECT_SECONDS)
         if code:
             call.refuse(code)
             return
-        if self._ended_meanwhile(call, name, target):
+        if self._ended_meanwhile(call, opened.name, target):
             return
         ours, theirs = socket.socketpair()
         blocking = not (worker_descriptors.flags_of(call.task, number) & os.O_NONBLOCK)
@@ -359,8 +362,7 @@ class SocketDoor:
             theirs.setblocking(blocking)
             inode = worker_descriptors.inode_of(theirs.fileno())
             take_place(call, number, inside, theirs)
-            peer = outside.getpeername()
-            self.connections.add(Opened(inode, "connect", name, str(peer[0]), int(peer[1])))
+            self.connections.add(replace(opened, inode=inode))
             call.result()
         meter = self._meter(entry)
         kept = socket.socket(fileno=outside.detach())
