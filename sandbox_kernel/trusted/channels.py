@@ -29,6 +29,9 @@ _PROTOCOL = "5.4"
 _REMEMBERED = 1 << 16
 #: IOPub messages that a slow client may lag behind before it loses some.
 _IOPUB_BACKLOG = 100_000
+#: As plain numbers: `|` and `&` of their enumerations are a good part of a small message's cost.
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 
 _log = logging.getLogger(__name__)
 _json = msgspec.json.Encoder()
@@ -57,7 +60,7 @@ def _prompt_named(parent: Any) -> str:
 
 
 def _readable(socket: zmq.Socket[bytes]) -> bool:
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(int(socket.getsockopt(_EVENTS)) & _POLLIN)
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -242,7 +245,9 @@ class Channels:
         if socket is None:
             return message_id  # Closing: there is nobody left to tell.
         try:
-            socket.send_multipart(frames, zmq.NOBLOCK)
+            for frame in frames[:-1]:
+                socket.send(frame, _MORE)
+            socket.send(frames[-1], _LAST)
         except zmq.Again:
             _log.warning("a %s message was dropped: the client does not read", kind)
         self._look_again(name)

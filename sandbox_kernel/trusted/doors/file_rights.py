@@ -37,6 +37,8 @@ def file_rights(rights: Rights) -> FileRights:
         for right in rights.rights
         if isinstance(right.entry, FileEntry)
     )
+    if not entries:
+        return FileRights()  # Nothing is open that could be closed again.
     deny = {denial.pattern for denial in rights.denials}
     read_only: set[PathPattern] = set()
     for entry, _ in entries:
