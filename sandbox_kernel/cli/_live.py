@@ -14,6 +14,7 @@ from sandbox_kernel.jupyter.control_client import (
     NoAnswer,
     find,
 )
+from sandbox_kernel.trusted.capabilities.wording import visible
 
 KERNEL_HELP = "a notebook's path, a kernel id, or a connection file"
 
@@ -54,10 +55,19 @@ def talk(name: str, work: Callable[[ControlClient], int]) -> int:
         with ControlClient(find(name)) as client:
             return work(client)
     except (NoAnswer, CommandRefused, ValueError) as error:
-        print(f"sandbox-kernel: {error}", file=sys.stderr)
+        print(f"sandbox-kernel: {visible(str(error))}", file=sys.stderr)
         return 1
 
 
-def show(value: object) -> None:
+def show(value: object, *, indent: int | None = 2) -> None:
     """Print data as JSON for people."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    tell(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def tell(text: str) -> None:
+    """Print lines in which a notebook, a path or a cell may have chosen words.
+
+    What would steer a terminal, or turn the direction of the text, is shown as an escape.
+    """
+    for line in text.split("\n"):
+        print(visible(line))

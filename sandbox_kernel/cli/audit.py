@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from sandbox_kernel.cli import _live
@@ -19,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
 
     def work(client: ControlClient) -> int:
         for record in client.audit(arguments.last):
-            print(json.dumps(record, ensure_ascii=False))
+            _live.show(record, indent=None)
         return 0
 
     return _live.talk(arguments.kernel, work)

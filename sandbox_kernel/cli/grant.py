@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
         reply = client.command("grant", wanted)
         print(*reply["ids"])
         for text in reply["left_out"]:
-            print(f"left out: {text}")
+            _live.tell(f"left out: {text}")
         return 0
 
     return _live.talk(arguments.kernel, work)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sandbox_kernel.cli import _live
 from sandbox_kernel.jupyter.control_client import ControlClient
 from sandbox_kernel.trusted.approvals import ApprovalStore, StoreError
+from sandbox_kernel.trusted.capabilities.wording import visible
 from sandbox_kernel.trusted.options import LaunchOptions
 from sandbox_kernel.trusted.session_start import approvals_file
 
@@ -48,11 +49,11 @@ def _remembered(words: Sequence[str]) -> int:
             notebook = os.path.abspath(word) if word.endswith(".ipynb") else None
             ids = () if notebook else (word,)
             gone = store.revoke(now=now, ids=ids, notebook=notebook)
-            print(f"{word}: {len(gone)} forgotten")
+            _live.tell(f"{word}: {len(gone)} forgotten")
         for approval in store.holding(now=now) if not words else ():
             until = time.strftime("%Y-%m-%d", time.localtime(approval.expires))
-            print(f"{approval.id}  until {until}  {approval.notebook}  {approval.request}")
+            _live.tell(f"{approval.id}  until {until}  {approval.notebook}  {approval.request}")
     except StoreError as error:
-        print(f"sandbox-kernel: {error}", file=sys.stderr)
+        print(f"sandbox-kernel: {visible(str(error))}", file=sys.stderr)
         return 1
     return 0

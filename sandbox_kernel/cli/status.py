@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
         kernel = path.stem.removeprefix("kernel-")
         state = "busy" if status["busy"] else "idle"
         what = status["notebook"] or "(no notebook)"
-        print(f"{kernel}  {state}  {status['level']}  {status['policy']}  {what}")
+        _live.tell(f"{kernel}  {state}  {status['level']}  {status['policy']}  {what}")
     if not found:
         print("no sandboxed kernel runs")
     return 0

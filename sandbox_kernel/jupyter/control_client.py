@@ -6,8 +6,10 @@ docs/protocol.md describes the messages.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +18,9 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
+
+from sandbox_kernel.shared.errors import BadConnection
+from sandbox_kernel.trusted.connection import read_connection
 
 #: Seconds for an answer; a kernel answers at once, also while a cell runs.
 ANSWER_SECONDS = 10.0
@@ -41,11 +46,12 @@ class ControlClient:
     def __init__(self, connection_file: str | Path) -> None:
         """Raises `NoAnswer` when the connection file cannot be read."""
         self.connection_file = str(connection_file)
-        self._client = BlockingKernelClient()
         try:
-            self._client.load_connection_file(self.connection_file)
-        except (OSError, ValueError, KeyError) as error:
-            raise NoAnswer(f"{connection_file}: not a connection file ({error})") from None
+            read_connection(self.connection_file)  # Checks it completely; Jupyter's own does not.
+        except BadConnection as error:
+            raise NoAnswer(str(error)) from None
+        self._client = BlockingKernelClient()
+        self._client.load_connection_file(self.connection_file)
         self._channel: Any = self._client.control_channel
 
     def __enter__(self) -> ControlClient:
@@ -124,14 +130,24 @@ class ControlClient:
 
 
 def connection_files(runtime: str | None = None) -> Iterator[Path]:
-    """Connection files of Jupyter's runtime directory, the newest first."""
+    """Connection files of Jupyter's runtime directory, the newest first.
+
+    Only regular files of this user's own: another's would be a kernel that answers as another
+    likes, and a pipe would be waited for.
+    """
     folder = Path(runtime or jupyter_runtime_dir())
+    found: list[tuple[float, Path]] = []
     try:
-        found = [entry for entry in folder.iterdir() if entry.suffix == ".json"]
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("kernel-") and entry.name.endswith(".json"):
+                    with contextlib.suppress(FileNotFoundError):  # A kernel has just ended.
+                        status = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                            found.append((status.st_mtime, folder / entry.name))
     except OSError:
         return
-    named = [entry for entry in found if entry.name.startswith("kernel-")]
-    yield from sorted(named, key=lambda entry: entry.stat().st_mtime, reverse=True)
+    yield from (path for _, path in sorted(found, reverse=True))
 
 
 def running(runtime: str | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:

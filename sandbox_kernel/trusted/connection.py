@@ -46,7 +46,7 @@ def read_connection(path: str) -> Connection:
             data = msgspec.json.decode(file.read(1 << 20))
     except OSError as error:
         raise BadConnection(f"{path}: cannot be read ({error.strerror})") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadConnection(
             f"{path}: not a connection file, which is JSON with transport, ip, five ports and a "
             f"key ({error})"
