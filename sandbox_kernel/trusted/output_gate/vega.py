@@ -7,9 +7,11 @@ JupyterLab draws a spec in its own page and with the person's login. Rules in pr
 2. `bind` makes controls, whose keys become attributes of an `<input>`: only those of `_CONTROL`
    (an `onfocus` would run code, an `element` would put the control anywhere on the page).
 3. A `cursor` becomes a style of the page: one word.
-4. Expressions are refused when they touch names by which Vega's language has been left before
+4. Events of the whole page are seen, as dragging needs, and only movements are taken from it: a
+   chart that takes keys or clicks would leave the notebook without them, also when reopened.
+5. Expressions are refused when they touch names by which Vega's language has been left before
    (CVE-2025-25304, CVE-2025-27793, CVE-2025-59840), or write characters as escapes.
-5. A tooltip with an `image` loads it. Where a spec has tooltips and might make that name, it is
+6. A tooltip with an `image` loads it. Where a spec has tooltips and might make that name, it is
    drawn with the browser's own tooltips, which are text.
 """
 
@@ -33,9 +35,16 @@ _RISKY_EXPRESSION = re.compile(
     r"\b(?:event|item|window|document|view|self|globalThis|top|parent)\s*[.\[(]|"
     r"\\[ux]|\b(?:eval|Function|import|fetch|open|require|replace|modify|intersect|geoShape)\s*\(",
 )
+_MOVES = words("mousemove pointermove touchmove")
+_TAKES_FROM_PAGE = re.compile(
+    # Not a mark, by its type or its @name, nor the drawing itself: `window`, or a CSS selector.
+    r"(?<![@\w-])(?!(?:view|scope|arc|area|image|group|line|path|rect|rule|shape|symbol|text|trail)\b)"
+    r"[#.\w-]+\s*:\s*(?!(?:mouse|pointer|touch)move)[a-z]+[^,>]*!(?!=)"
+)
 _CONTROL = words(
     "input name min max step options labels debounce placeholder value type autocomplete"
 )
+_EVENTS = words("on events clear translate zoom toggle between source")
 _INPUTS = words(
     "range checkbox radio select text number color date time month week datetime-local search"
 )
@@ -54,6 +63,9 @@ def refusal(spec: Any) -> str | None:
         if isinstance(item, dict):
             if item.get("name") == "cursor":
                 return "it sets the page's cursor"
+            own = item.get("source", "view") in ("view", "scope")
+            if item.get("consume") and not own and item.get("type") not in _MOVES:
+                return "it takes keys or clicks from the page"
             for name, value in item.items():
                 if name in _REFUSED_KEYS:
                     return f"{_REFUSED_KEYS[name]} ({name})"
@@ -70,6 +82,8 @@ def refusal(spec: Any) -> str | None:
             pending.extend((each, key, above) for each in item)
         elif isinstance(item, str) and key != "$schema" and _RISKY_EXPRESSION.search(item):
             return "an expression in it reaches beyond the drawing"
+        elif isinstance(item, str) and key in _EVENTS and _TAKES_FROM_PAGE.search(item):
+            return "it takes keys or clicks from the page"
     return None
 
 
@@ -99,7 +113,7 @@ def _is_word(value: Any) -> bool:
 
 
 def cleaned(spec: dict[str, Any]) -> dict[str, Any]:
-    """The spec with its `usermeta`, the embedding page's settings, written anew (rule 5)."""
+    """The spec with its `usermeta`, the embedding page's settings, written anew (rule 6)."""
     kept = {key: value for key, value in spec.items() if key != "usermeta"}
     if _may_load_in_a_tooltip(kept):
         kept["usermeta"] = {"embedOptions": {"tooltip": False}}

@@ -25,6 +25,11 @@ SLIDER = {"input": "range", "min": 0, "max": 9, "step": 1, "name": "n"}
         {**POINT, "params": [{"name": "p", "select": "point", "bind": {"a": SLIDER}}]},
         {"marks": [{"type": "rect", "encode": {"update": {"cursor": {"value": "move"}}}}]},
         {**POINT, "transform": [{"calculate": "datum.a * 2", "as": "c"}]},
+        {"signals": [{"on": [{"events": "[mousedown, window:mouseup] > window:mousemove!"}]}]},
+        {"signals": [{"on": [{"events": "window:keydown", "update": "a != 1"}]}]},
+        {"signals": [{"on": [{"events": "wheel!, view:wheel!, @bar:click!, rect:mousedown!"}]}]},
+        {"signals": [{"on": [{"events": {"type": "wheel", "consume": True}}]}]},
+        {**POINT, "params": [{"name": "p", "select": {"type": "point", "on": "pointerover"}}]},
     ],
 )
 def test_a_drawing_with_its_own_data_is_drawn(spec: Any) -> None:
@@ -56,6 +61,11 @@ def test_a_drawing_with_its_own_data_is_drawn(spec: Any) -> None:
         {**POINT, "transform": [{"calculate": "datum['con\\u0073tructor']"}]},
         {**POINT, "transform": [{"calculate": "event.view.alert"}]},
         {**POINT, "__proto__": {"url": 1}},
+        {"signals": [{"on": [{"events": "window:keydown!"}]}]},
+        {"signals": [{"on": [{"events": "window:click[event]!"}]}]},
+        {"signals": [{"on": [{"events": "button:click!"}]}]},
+        {"signals": [{"on": [{"events": {"source": "window", "type": "wheel", "consume": True}}]}]},
+        {**POINT, "params": [{"select": {"type": "point", "on": "window:keydown!"}}]},
     ],
 )
 def test_what_loads_leads_away_or_reaches_the_page_is_refused(spec: Any) -> None:
