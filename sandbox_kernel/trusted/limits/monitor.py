@@ -17,12 +17,14 @@ from typing import Any
 
 from ...policy.rights import Limit
 from . import between_cells, walls, wording
+from .answers import Answers
 from .between_cells import BetweenCells
 from .escalation import Escalation
 from .force import Force, Host
 from .person import PersonsKernels
 from .sampling import MonitorFailed, Sample
 from .slack import COPY_MATTERS, Slack
+from .symptoms import cause, is_symptom
 from .table import LIMITS
 from .tree import Tree, end_children
 from .usage import numbers, together
@@ -36,8 +38,6 @@ NEAR = 0.85
 COPY_GOES = 0.97
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
-#: Share of a limit from which an error that may have other reasons is put down to it.
-_NEARLY_ALL = 0.8
 #: Bytes by which the wall may stand lower and higher than where it should.
 _WALL_STEP_UP, _WALL_STEP_DOWN = 4_000_000, 500_000
 #: Seconds of grace where no policy says.
@@ -74,8 +74,7 @@ class Monitor:
         self._last: Sample | None = None
         self._escalation = Escalation()
         self._pause = BetweenCells(self)
-        self._waited = 0.0
-        self._waiting_since: float | None = None
+        self._answers = Answers()
         self._published = 0.0
         self._looked_before = 0.0
         self.peak_memory = 0
@@ -147,7 +146,7 @@ class Monitor:
         """A request goes to the worker. `narrowed`: the limits of this cell alone."""
         self._escalation = Escalation()
         self.force.take_ended()
-        self._waiting_since = None
+        self._answers.stop()
         if self.tree is None:
             return
         self._last, self._cell_peak = None, 0
@@ -160,11 +159,8 @@ class Monitor:
         except MonitorFailed as failure:
             self._begin = self._last = Sample(self._now())
             self._fail(failure)
-        self._schedule(min(PERIOD, self._first_look()))
-
-    def _first_look(self) -> float:
-        assert self._begin is not None
-        return next_look(self._begin, self._begin, self._limits, PERIOD, person=self._person)
+        begin = self._begin
+        self._schedule(next_look(begin, begin, self._limits, PERIOD, person=self._person))
 
     def end_cell(self) -> Sample | None:
         """The request is over; what the worker uses now, when it could be measured."""
@@ -209,12 +205,7 @@ class Monitor:
 
     def waits_for_person(self, waits: bool) -> None:
         """The cell has asked a person something, or has the answer: its clock stands meanwhile."""
-        now = self._now()
-        if waits and self._waiting_since is None:
-            self._waiting_since = now
-        elif not waits and self._waiting_since is not None:
-            self._waited += now - self._waiting_since
-            self._waiting_since = None
+        self._answers.wait(waits, self._now())
 
     def interrupted(self) -> None:
         """The person interrupts the running cell."""
@@ -226,23 +217,17 @@ class Monitor:
 
     def explain(self, name: str, text: str) -> tuple[str, str] | None:
         """The limit that an error of a cell comes from, and what to say; None for other errors."""
-        if not any(kind.symptom(name, text) for kind in LIMITS):
+        if not is_symptom(name, text):
             return None
         try:
             last = self.look()
         except MonitorFailed as failure:
             _log.error("an error of a cell cannot be explained: %s", failure)
             return None
-        found = []
-        for kind in LIMITS:
-            limit = self._limits.get(kind.name)
-            if limit is not None and kind.symptom(name, text):
-                share = kind.measure(last) / max(limit.value, 1)
-                if kind.sure or share >= _NEARLY_ALL or kind.name in self._refused:
-                    found.append((share, kind, limit))
-        if not found:
+        found = cause(name, text, last, self._limits, self._refused)
+        if found is None:
             return None
-        _, kind, limit = max(found, key=lambda each: each[0])
+        kind, limit = found
         self.force.note(kind.name)
         peak = float(self._cell_peak) if kind.name == "memory" else 0.0
         return kind.name, wording.symptom(kind.name, kind.unit, kind.measure(last), peak, limit)
@@ -286,9 +271,7 @@ class Monitor:
     def _look(self, *, closely: bool = True) -> Sample:
         assert self.tree is not None
         now = self._now()
-        waited = self._waited
-        if self._waiting_since is not None:
-            waited += now - self._waiting_since
+        waited = self._answers.waited(now)
         memory = self._limits.get("memory")
         near = math.inf if memory is None else memory.value * NEAR
         sample = self.tree.sample(now, waited, self._read_meters, near, closely=closely)
