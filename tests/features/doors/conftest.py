@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
 import os
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from sandbox_kernel.trusted.confine.launch import Warden
 from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.confine.spec import WorkerSpec
 from sandbox_kernel.trusted.doors import CommitReport, Doors, Taken
+
+from .services import Echo, Pages
 
 HAND = (Path(__file__).parent / "hand.py").read_text()
 SECONDS = 20.0
@@ -189,6 +192,9 @@ class Worker:
         self._loop.close()
 
 
+#: What the fixture `start` gives.
+Start = Callable[..., Worker]
+
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
@@ -206,13 +212,18 @@ def python_for_nobody() -> str | None:
     return None
 
 
+def paths_for_nobody(file: str) -> dict[str, str]:
+    """Environment in which that Python finds this tree and what the tests use."""
+    path = [str(Path(file).parents[3]), *(p for p in sys.path if p.endswith("site-packages"))]
+    return {"PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def run_as_nobody(file: str) -> None:
     """Run a test file as an unprivileged user; fails with it."""
     python = python_for_nobody()
     if python is None:
         pytest.skip("no Python of this version that an unprivileged user can run")
     root = Path(file).parents[3]
-    path = [str(root), *(p for p in sys.path if p.endswith("site-packages"))]
     # Not below pytest's own folder: every start of pytest closes that to other users.
     with tempfile.TemporaryDirectory() as base:
         os.chown(base, 65534, 65534)
@@ -223,9 +234,16 @@ def run_as_nobody(file: str) -> None:
             text=True,
             timeout=400,
             cwd=root,
-            env={**os.environ, "PYTHONPATH": ":".join(path), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, **paths_for_nobody(file)},
         )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.fixture(params=[Level.FULL, Level.NO_NAMESPACES], ids=lambda level: level.value)
+def level(request: pytest.FixtureRequest) -> Level:
+    """Both doors: a test that takes this runs at each."""
+    found: Level = request.param
+    return found
 
 
 @pytest.fixture
@@ -254,3 +272,33 @@ def listening(host: str = "127.0.0.1") -> socket.socket:
     server = socket.create_server((host, 0))
     server.settimeout(SECONDS)
     return server
+
+
+#: What a file that is not granted raises: at `full` it is not there.
+REFUSED = ("FileNotFoundError", "PermissionError", "OSError")
+
+
+def refused(worker: Worker, source: str, kinds: Collection[str] = REFUSED) -> Raised:
+    """The error with which the worker's code is refused."""
+    with pytest.raises(Raised) as caught:
+        worker.run(source)
+    assert caught.value.kind in kinds, caught.value
+    return caught.value
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    """A service on the host that sends back what it gets, in capitals."""
+    service = Echo()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def web() -> Iterator[http.server.ThreadingHTTPServer]:
+    """A web server on the host that answers with the host name that was asked for."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()

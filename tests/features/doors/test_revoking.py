@@ -1,0 +1,123 @@
+"""Taking files away from a live worker, whatever it holds of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox_kernel.trusted.confine.level import Level
+
+from .conftest import Gone, Start, World, refused
+
+
+def test_a_revoked_file_cannot_be_opened_again(world: World, start: Start, level: Level) -> None:
+    (world.nb / "a.txt").write_text("A")
+    worker = start(world.files('path = "a.txt"\nmode = "read"'), level)
+    worker.value("open('a.txt').read()")
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ()
+    assert taken.still_open == ()
+    refused(worker, "open('a.txt')")
+    refused(worker, "open('a.txt', 'w').write('left over')")
+    worker.follow(world.files('path = "a.txt"\nmode = "read"'))
+    assert worker.value("open('a.txt').read()") == "A"
+
+
+def test_a_file_that_is_open_while_revoked_is_listed(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "a.txt").write_text("A")
+    worker = start(world.files('path = "data"\nmode = "read"'), level)
+    worker.run("f = open('data/a.txt')")
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ()
+    assert [Path(name).name for name in taken.still_open] == ["a.txt"]
+    refused(worker, "open('data/a.txt')")
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        "fd = os.open('data', os.O_RDONLY)",
+        "fd = os.open('data', os.O_PATH)",
+        "os.chdir('data')",
+        "import socket; a, b = socket.socketpair(); d = os.open('data', os.O_RDONLY); "
+        "socket.send_fds(a, [b'x'], [d]); os.close(d)",
+    ],
+    ids=["descriptor", "O_PATH", "cwd", "in flight"],
+)
+def test_whoever_holds_a_revoked_directory_ends(
+    world: World, start: Start, level: Level, hold: str
+) -> None:
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "canary").write_text("CANARY")
+    worker = start(world.files('path = "data"\nmode = "write"'), level)
+    worker.run(hold)
+    taken = worker.follow(world.rights(""))
+    if level is not Level.FULL and "chdir" in hold:
+        # There a working directory gives nothing: what is relative to it comes to the door.
+        assert taken.killed == ()
+        refused(worker, "open('canary')")
+        refused(worker, "open('evil', 'w')")
+        return
+    assert taken.killed
+    with pytest.raises(Gone):
+        worker.run("os.open('evil', os.O_CREAT | os.O_WRONLY, dir_fd=fd)")
+    assert os.listdir(world.nb / "data") == ["canary"]
+
+
+def test_descriptors_that_arrive_after_a_moment_cost_no_worker(
+    world: World, start: Start, level: Level
+) -> None:
+    # As the supervisor's own do, when a revocation comes before the worker has read them. Not
+    # read, they end it: the case "in flight" above.
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "x").write_text("X")
+    worker = start(world.files('path = "data"\nmode = "read"'), level)
+    worker.run(
+        "import signal, socket\n"
+        "a, b = socket.socketpair()\n"
+        "d = os.memfd_create('of nothing'); socket.send_fds(a, [b'x'], [d]); os.close(d)\n"
+        "kept = open('data/x')\n"
+        "def arrive(*_):\n"
+        "    signal.signal(signal.SIGCONT, signal.SIG_DFL)\n"
+        "    socket.recv_fds(b, 1, 1)\n"
+        "signal.signal(signal.SIGCONT, arrive)"
+    )
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ()
+    assert [Path(name).name for name in taken.still_open] == ["x"]
+    assert worker.value("1 + 1") == 2
+
+
+def test_a_child_that_holds_a_revoked_directory_ends(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.nb / "data").mkdir()
+    worker = start(world.files('path = "data"\nmode = "read"'), level, spawn=True)
+    worker.run(
+        "r, w = os.pipe()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    fd = os.open('data', os.O_RDONLY); os.write(w, b'x')\n"
+        "    import signal; signal.pause()\n"
+        "os.read(r, 1); it = child"
+    )
+    taken = worker.follow(world.rights(""))
+    assert taken.killed == ("a directory descriptor",)
+    assert worker.value("os.waitpid(child, 0)[1]") == 9
+
+
+def test_narrowing_takes_the_rest_away(world: World, start: Start, level: Level) -> None:
+    (world.nb / "data" / "sub").mkdir(parents=True)
+    (world.nb / "data" / "sub" / "x").write_text("X")
+    (world.nb / "data" / "y").write_text("Y")
+    worker = start(world.files('path = "data"\nmode = "write"'), level)
+    worker.run("open('data/y', 'a').write('!')")
+    worker.follow(world.files('path = "data/sub"\nmode = "read"'))
+    refused(worker, "open('data/y')")
+    assert worker.value("open('data/sub/x').read()") == "X"
+    refused(worker, "open('data/sub/x', 'a')")
