@@ -214,7 +214,7 @@ class Permissions:
         display: Any = rights.display
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
         self._supervisor.watch.follow(self.session.rights)
-        taken = self._supervisor.follow_doors(rights)
+        taken = self._supervisor.opened.follow(rights)
         self.tell_worker()
         return taken
 

@@ -11,10 +11,8 @@ import asyncio
 import logging
 import signal
 from collections import deque
-from dataclasses import asdict
 from typing import Any
 
-from ..policy import Rights
 from ..shared.codec import MessageTooBig
 from ..shared.messages import (
     REQUEST_TYPES,
@@ -33,19 +31,19 @@ from .cell_run import ONLY_WHILE_RUNNING, CellRun
 from .cell_watch import CellWatch
 from .channels import Channels, Incoming
 from .control import Control
-from .doors import Doors, Problem, Taken
+from .doors import Doors
 from .kernel_info import error_reply, kernel_info, reply_type
+from .opened_rights import OpenedRights
 from .output_gate import DisplayRules, OutputGate
 from .permissions import Permissions
 from .session_rights import SessionRights
+from .side_requests import SideRequests
 from .stdin import Stdin
 from .worker_keeper import Launch, WorkerKeeper
 from .worker_process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
-#: Files that were not committed and are named, for one cell.
-_MOST_TOLD = 50
 #: Kinds of events that tell nothing that went wrong and nothing that anybody asked for.
 _ORDINARY_NEWS = frozenset({"ended", "protected", "usage"})
 
@@ -69,6 +67,7 @@ class Supervisor:
         self.channels = channels
         self.session = session
         self.doors = doors
+        self.opened = OpenedRights(self, doors)
         self.gate = OutputGate(DisplayRules())
         self.keeper = WorkerKeeper(self, launch)
         self.current: CellRun | None = None
@@ -77,7 +76,7 @@ class Supervisor:
         self.known_by_a_client = False
         self.execution_count = 1
         self._queue: deque[Incoming] = deque()
-        self._side_requests: dict[str, Incoming] = {}
+        self._beside = SideRequests(self)
         self._stopped: asyncio.Future[bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
@@ -90,7 +89,7 @@ class Supervisor:
             )
             self.permissions.asker.on_free = self.stdin.next
             if doors is not None:
-                doors.tell(self.permissions.questions.refused, self._not_opened)
+                doors.tell(self.permissions.questions.refused, self.opened.not_opened)
         if doors is not None:
             self.watch.monitor.count("connections", lambda: float(doors.open_connections()))
         if session is not None:
@@ -190,31 +189,22 @@ class Supervisor:
             self._queue_or_pass(request)
 
     def _queue_or_pass(self, request: Incoming) -> None:
-        if self.current is not None and self._may_pass(request.type):
-            self._pass_beside(request)
+        if self._beside.may_pass(request):
+            self._beside.pass_on(request)
         else:
             self._queue.append(request)
             self.next()
-
-    def _may_pass(self, kind: str) -> bool:
-        """What a busy worker can take: comm messages (when the cell awaits) and `is_complete`."""
-        return kind in ("is_complete_request", "comm_open", "comm_msg", "comm_close")
-
-    def _pass_beside(self, request: Incoming) -> None:
-        if request.type == "is_complete_request":
-            self.channels.status("busy", request.header)
-            self._side_requests[request.id] = request
-        sent = self._send_request(request, 0)
-        if sent and self.worker is not None and request.type == "is_complete_request":
-            self.worker.urge()
 
     def answer(self, request: Incoming, content: dict[str, Any]) -> None:
         """Busy, reply, idle: for whatever the supervisor answers itself."""
         self.channels.status("busy", request.header)
         self.channels.reply(request, reply_type(request.type), content)
         self.channels.status("idle", request.header)
+        self.still_busy()
+
+    def still_busy(self) -> None:
+        """Say so after an idle status for something else: clients take the last one they saw."""
         if self.current is not None:
-            # Clients take the last status they saw; the cell still runs.
             self.channels.status("busy", self.current.request.header)
 
     def next(self) -> None:
@@ -224,7 +214,7 @@ class Supervisor:
         for request in [each for each in self._queue if each.type == "is_complete_request"]:
             if self.current is not None:
                 self._queue.remove(request)  # It came while the worker started.
-                self._pass_beside(request)
+                self._beside.pass_on(request)
 
     def _begin(self, request: Incoming) -> None:
         run = self.current = CellRun(request, self.execution_count)
@@ -239,21 +229,15 @@ class Supervisor:
                 {"code": request.content["code"], "execution_count": run.count},
                 request.header,
             )
-            self._tell_problems()
+            self.opened.tell_problems()
         fault = self.keeper.take_fault()
         if fault is not None:
             self._fail(run, type(fault).__name__, str(fault))
-        elif not self._send_request(request, run.count):
+        elif not self.send_request(request, run.count):
             self._fail(run, "MessageTooBig", "the request is too big for the worker's channel")
 
-    def _tell_problems(self) -> None:
-        """Say once, at the next cell, what was left out of the rights that were asked for."""
-        if self.permissions is not None:
-            for text in self.permissions.take_untold():
-                told = {"name": "stderr", "text": f"sandbox: {text}\n"}
-                self.channels.publish("stream", told, self.last_parent)
-
-    def _send_request(self, request: Incoming, count: int) -> bool:
+    def send_request(self, request: Incoming, count: int) -> bool:
+        """Give a request to the worker; False when there is none, or it is too big for it."""
         if self.worker is None:
             return False
         message = Request(
@@ -284,7 +268,8 @@ class Supervisor:
         for kind, content in self.watch.last_part(run):
             self._publish(kind, content, {}, [])
         self.watch.end(request.type)
-        self._end_cell(run)
+        if run.is_cell:
+            self.opened.end_cell()
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
         if failed and run.error is None and not run.silent:
@@ -304,32 +289,6 @@ class Supervisor:
         for cell in aborted:
             self.answer(cell, {"status": "aborted"})
         self.next()
-
-    def _end_cell(self, run: CellRun) -> None:
-        """Bring what the cell staged to the host, and end the rights that were for it alone."""
-        if not run.is_cell or self.permissions is None:
-            return
-        if self.doors is not None:
-            done = self.doors.end_cell()
-            self.watch.committed(done.bytes, done.files)
-            for refusal in done.refused[:_MOST_TOLD]:
-                self.permissions.problem(f"{refusal.path} was not written: {refusal.reason}")
-            if len(done.refused) > _MOST_TOLD:
-                more = len(done.refused) - _MOST_TOLD
-                self.permissions.problem(f"{more} more files were not written")
-        self.permissions.end_cell()
-        self._tell_problems()
-
-    def follow_doors(self, rights: Rights) -> dict[str, Any]:
-        """Open and close what these rights open and close; tells what it took."""
-        if self.doors is None or self.worker is None:
-            return {}
-        return _told(self.doors.follow(rights))
-
-    def _not_opened(self, problem: Problem) -> None:
-        """Called for a right that a door could not open."""
-        if self.permissions is not None:
-            self.permissions.problem(f"{problem.what} could not be granted: {problem.why}")
 
     def _take_sent_cells(self) -> list[Incoming]:
         """Remove the cells that clients sent before they could see that this one failed."""
@@ -395,14 +354,7 @@ class Supervisor:
         self._on_output(Output("stream", {"name": name, "text": text}), [])
 
     def _on_reply(self, message: Reply) -> None:
-        beside = self._side_requests.pop(message.to, None)
-        if beside is not None:
-            kind = reply_type(beside.type)
-            self.channels.reply(beside, kind, self.gate.reply(kind, message.content))
-            self.channels.status("idle", beside.header)
-            if self.current is not None:
-                self.channels.status("busy", self.current.request.header)
-        elif self.current is not None:
+        if not self._beside.on_reply(message) and self.current is not None:
             content = self.watch.explained(message.content)
             self.current.accept_reply(message.to, content, message.metadata)
 
@@ -416,10 +368,7 @@ class Supervisor:
             return
         if self.permissions is not None:
             self.permissions.asker.cancel()
-        for request in self._side_requests.values():
-            self.channels.reply(request, "is_complete_reply", {"status": "unknown"})
-            self.channels.status("idle", request.header)
-        self._side_requests.clear()
+        self._beside.on_gone()
         self.keeper.on_gone(worker, reason)
 
     def worker_is_ready(self) -> None:
@@ -436,11 +385,6 @@ class Supervisor:
         else:
             text = f"Between two cells: {text} {what_is_left}\n"
             self.channels.publish("stream", {"name": "stderr", "text": text}, self.last_parent)
-
-
-def _told(taken: Taken) -> dict[str, Any]:
-    """What it took to take access away, for the reply and the event; empty when nothing."""
-    return {name: value for name, value in asdict(taken).items() if value}
 
 
 def _malformed_cell(request: Incoming) -> str | None:
