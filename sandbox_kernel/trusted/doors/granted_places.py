@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ...policy.kinds.paths import PathPattern, is_below
 from .file_rights import FileRights
 from .live_place import LivePlace, refused
-from .mount_table import Granted, Stage
+from .mount_items import Granted, Stage
 from .private_layer import PrivateLayer
 from .resolve import Place, Unresolvable, open_place
 

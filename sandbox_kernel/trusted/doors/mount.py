@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import holders
-from .mount_table import Bind, Folder, Item, Link, Seed, Skeleton, Stage
+from .mount_items import Bind, Folder, Item, Link, Seed, Skeleton, Stage
 from .resolve import Place, Unresolvable, open_place
 from .staged_places import STAGING_BYTES, Committed, commit_stage, together
 from .staged_review import (

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from .file_rights import FileRights
 from .mount import MountDoor, Taken, Warden
-from .mount_table import Bind, Item, TooMany, plan
+from .mount_items import Bind, Item
+from .mount_table import TooMany, plan
 from .staged_places import Committed
 from .survey import LiveHost, survey
 from .watch import NameWatch

@@ -12,7 +12,8 @@ from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
 from .mount import Taken
-from .mount_table import Stage, TooMany, plan
+from .mount_items import Stage
+from .mount_table import TooMany, plan
 from .notify_files import NotifyFiles
 from .staged_places import Committed, commit_stage, together
 from .staged_review import Spent, StageRule

@@ -24,7 +24,7 @@ from collections.abc import Iterable
 
 from ..disk_use import add_up
 from . import _sys_files
-from .mount_table import Stage
+from .mount_items import Stage
 from .resolve import BENEATH
 from .staged_places import STAGING_BYTES
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .mount_table import Stage
+from .mount_items import Stage
 from .resolve import Place, Unresolvable, open_place
 from .staged_commit import commit
 from .staged_review import Act, Change, Deny, Refusal, Spent, StageRule, review

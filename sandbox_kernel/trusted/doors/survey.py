@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
 from .holders import Mounted, mounts_at
-from .mount_table import Granted, Listed
+from .mount_items import Granted, Listed
 from .resolve import Place, Unresolvable, expand, resolve
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox_kernel.policy.kinds.files import FileEntry
 from sandbox_kernel.policy.kinds.paths import PathPattern, pattern
-from sandbox_kernel.trusted.doors.mount_table import (
+from sandbox_kernel.trusted.doors.mount_items import (
     Bind,
     Granted,
     Item,
@@ -17,9 +17,8 @@ from sandbox_kernel.trusted.doors.mount_table import (
     Listed,
     Skeleton,
     Stage,
-    plan,
-    writable_points,
 )
+from sandbox_kernel.trusted.doors.mount_table import plan, writable_points
 from sandbox_kernel.trusted.doors.resolve import Place
 from sandbox_kernel.trusted.doors.staged_review import Mode
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_kernel.trusted.doors import private_layer
-from sandbox_kernel.trusted.doors.mount_table import Stage
+from sandbox_kernel.trusted.doors.mount_items import Stage
 from sandbox_kernel.trusted.doors.private_layer import PrivateLayer
 from sandbox_kernel.trusted.doors.staged_places import commit_stage
 from sandbox_kernel.trusted.doors.staged_review import (

@@ -1,0 +1,118 @@
+"""What a table of mounts is made of, and what making it asks of the host. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...policy.kinds.files import FileEntry
+from .resolve import Place
+from .staged_review import StageRule
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A right and one place that it leads to. `name` is what reports call it."""
+
+    entry: FileEntry
+    place: Place
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a host directory."""
+
+    name: str
+    kind: str  # "file", "directory", "link" or "other"
+    device: int
+    inode: int
+    target: str = ""
+
+
+class Host(Protocol):
+    """What the plan asks of the file system."""
+
+    def entries(self, directory: str) -> Iterable[Listed]:
+        """The entries of a directory, by real path; empty when it cannot be read."""
+
+    def look(self, path: str) -> Place | None:
+        """The file or directory at a real path; None for nothing or anything else."""
+
+    def mounts_below(self, path: str) -> tuple[int, ...]:
+        """The ids of the mounts that are below a directory now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A place of the host, mounted at `destination`.
+
+    source: its real path. below: ids of the mounts below it, which come along: one that is made
+    on the host later appears when this has changed, and then with the attributes of the grant.
+    """
+
+    destination: str
+    source: str
+    device: int
+    inode: int
+    directory: bool
+    writable: bool = False
+    below: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """A read-only directory of our own, in which other items stand."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A directory inside a skeleton."""
+
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symbolic link of our own."""
+
+    destination: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A file that is copied into a staged place of which nothing else is visible."""
+
+    path: str
+    source: str
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A staged place.
+
+    destination: real path of a directory on the host, and where it appears.
+    device, inode: of that directory.
+    visible: the worker sees what is in it (else only `seeds`).
+    rules: grants, paths relative to `destination`.
+    masks: relative paths that stay closed, with True for directories.
+    points: relative paths that other items are mounted on, with True for directories.
+    """
+
+    destination: str
+    device: int
+    inode: int
+    visible: bool
+    rules: tuple[StageRule, ...]
+    masks: tuple[tuple[str, bool], ...] = ()
+    seeds: tuple[Seed, ...] = ()
+    points: tuple[tuple[str, bool], ...] = ()
+
+
+Item = Bind | Skeleton | Folder | Link | Stage
