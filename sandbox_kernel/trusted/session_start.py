@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
+from .capabilities.environment.decide import select
 from .confine.environment import scrub
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
@@ -77,7 +78,7 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
     return WorkerSpec(
         working_directory=rights.places.folder,
         environment={
-            **scrub(os.environ, _variables(rights)).environment,
+            **scrub(os.environ, select(os.environ, rights)).environment,
             **walls.environment(rights.limits),
         },
         scratch_bytes=int(rights.limits["scratch"].value),
@@ -87,14 +88,6 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
         spawn=rights.spawn,
         writable_points=_writable_points(rights),
     )
-
-
-def _variables(rights: Rights) -> set[str]:
-    names = {name for name in rights.environment if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in rights.environment if name.endswith("*"))
-    if prefixes:
-        names |= {name for name in os.environ if name.startswith(prefixes)}
-    return names
 
 
 def _writable_points(rights: Rights) -> tuple[str, ...]:

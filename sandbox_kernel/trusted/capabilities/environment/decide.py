@@ -5,41 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ....policy.kinds.names import EnvironmentEntry
-from ....policy.model import RequestTable
-from ....policy.rights import Rights
-from .. import wording
+from ....policy.rights import Right, Rights
+from ..by_name import NamedKind, look_up, not_granted
 from ..verdict import Approved, Denied, approve
 from .schema import EnvironmentRequest
+
+_ENVIRONMENT = NamedKind("environment", EnvironmentEntry, "see", "KeyError")
 
 
 def decide(request: EnvironmentRequest, rights: Rights) -> Approved[EnvironmentRequest] | Denied:
     """Decide on one variable."""
-    for refusal in rights.refusals:
-        entry = refusal.entry
-        if isinstance(entry, EnvironmentEntry) and entry.covers(request.name):
-            return wording.closed(
-                "environment",
-                "environment.refused",
-                "see",
-                request.name,
-                f"[refuse] {entry.name}",
-                refusal.origin,
-                "KeyError",
-            )
-    for right in rights.of("environment"):
-        if isinstance(right.entry, EnvironmentEntry) and right.entry.covers(request.name):
-            return approve(request, right)
-    wanted = EnvironmentEntry(request.name)
-    return wording.not_granted(
-        rights,
-        wanted,
-        code="environment.not_granted",
-        action="see",
-        resource=request.name,
-        request=RequestTable(environment=(request.name,)),
-        covers=wording.covering(rights, wanted),
-        exception="KeyError",
-    )
+    found = look_up(_ENVIRONMENT, request.name, rights)
+    if isinstance(found, Right):
+        return approve(request, found)
+    return found or not_granted(_ENVIRONMENT, request.name, request.name, rights)
 
 
 def select(environ: Mapping[str, str], rights: Rights) -> dict[str, str]:
