@@ -11,6 +11,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...policy.kinds.sockets import SocketEntry
+from ...policy.problems import Origin
+from ..capabilities.verdict import Denied
+
 PIECE_BYTES = 65_536
 
 
@@ -19,6 +23,30 @@ class Meter:
     """What a grant may still move. `left` is in bytes."""
 
     left: int
+
+
+class Meters:
+    """One meter for each right with `max_bytes`, over all of its connections."""
+
+    def __init__(self) -> None:
+        self._meters: dict[SocketEntry, Meter] = {}
+
+    def of(self, entry: SocketEntry) -> Meter:
+        """The meter of a right; made at its first use."""
+        return self._meters.setdefault(entry, Meter(entry.max_bytes or 0))
+
+
+def used_up(entry: SocketEntry, origin: Origin) -> Denied:
+    """What is told when a meter has ended a connection."""
+    return Denied(
+        code="sockets.max_bytes",
+        kind="sockets",
+        action=entry.use,
+        resource=entry.endpoint,
+        rule=f"max_bytes {entry.max_bytes} is used up ({origin.place})",
+        origin=origin,
+        remedy="Ask for more bytes.",
+    )
 
 
 async def pump(

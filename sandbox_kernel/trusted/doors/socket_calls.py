@@ -34,8 +34,9 @@ from . import name_service, worker_descriptors
 from .calls import Call, Vanished, error_number
 from .connections import Connections, Opened
 from .datagrams import Datagrams
+from .listeners import Listeners
 from .local_sockets import LocalSockets
-from .metered import Meter, pump
+from .metered import Meter, Meters, pump, used_up
 from .names import SyntheticNames
 from .proxy import ProxyFor, no_proxy, tunnel
 from .resolver import Resolver, addresses, system_resolver
@@ -85,10 +86,11 @@ class SocketDoor:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending: dict[asyncio.Task[None], Call] = {}
-        self._meters: dict[SocketEntry, Meter] = {}
+        self._meters = Meters()
         self.connections = Connections(pid)
         self._local = LocalSockets(pid, scratch, own_network=own_network)
         self._datagrams = Datagrams(self)
+        self._listeners = Listeners(self)
 
     # --- rights ------------------------------------------------------------------------------
 
@@ -124,9 +126,13 @@ class SocketDoor:
         if call.name == "connect":
             self._connect(call)
         elif call.name == "bind":
-            self._bind(call)
+            target = self.read_address(call, call.arguments[1], call.int_argument(2))
+            if isinstance(target, UnixAddress):
+                self._local.bind(call, target)
+            else:
+                self._listeners.bind(call, target)
         elif call.name == "listen":
-            self._listen(call)
+            self._listeners.listen(call)
         else:
             self._datagrams.handle(call)
 
@@ -364,76 +370,19 @@ class SocketDoor:
             take_place(call, number, inside, theirs)
             self.connections.add(replace(opened, inode=inode))
             call.result()
-        meter = self._meter(entry)
+        meter = self._meters.of(entry)
         kept = socket.socket(fileno=outside.detach())
         self.spawn(pump(ours, kept, meter, lambda: self._used_up(entry)))
-
-    def _meter(self, entry: SocketEntry) -> Meter:
-        return self._meters.setdefault(entry, Meter(entry.max_bytes or 0))
 
     def meter_of(self, verdict: Any) -> Meter | None:
         """The meter of the right behind an approval, None where it has none."""
         entry = _entry(verdict)
-        return None if entry is None or entry.max_bytes is None else self._meter(entry)
+        return None if entry is None or entry.max_bytes is None else self._meters.of(entry)
 
     def _used_up(self, entry: SocketEntry) -> None:
         for right in self.rights.of("sockets"):
             if right.entry == entry:
-                self.tell(
-                    Denied(
-                        code="sockets.max_bytes",
-                        kind="sockets",
-                        action=entry.use,
-                        resource=entry.endpoint,
-                        rule=f"max_bytes {entry.max_bytes} is used up ({right.origin.place})",
-                        origin=right.origin,
-                        remedy="Ask for more bytes.",
-                    )
-                )
-
-    # --- listen ------------------------------------------------------------------------------
-
-    def _bind(self, call: Call) -> None:
-        target = self.read_address(call, call.arguments[1], call.int_argument(2))
-        if isinstance(target, UnixAddress):
-            self._local.bind(call, target)
-            return
-        if isinstance(target, Unspecified):
-            raise OSError(errno.EACCES, "no address")
-        number = call.int_argument(0)
-        with worker_descriptors.fetch_socket(call.task, number) as inside:
-            if inside.type != socket.SOCK_STREAM:
-                raise OSError(errno.EACCES, "only streams listen")
-            request = SocketRequest("listen", str(target.host), target.port)
-            verdict = decide(request, self.rights)
-            if isinstance(verdict, Denied):
-                self.refuse(call, verdict)
-                return
-            family = socket.AF_INET if target.host.version == 4 else socket.AF_INET6
-            with socket.socket(family, socket.SOCK_STREAM) as outside:
-                copy_options(inside, outside)
-                outside.bind((str(target.host), target.port))
-                blocking = not (worker_descriptors.flags_of(call.task, number) & os.O_NONBLOCK)
-                outside.setblocking(blocking)
-                inode = worker_descriptors.inode_of(outside.fileno())
-                port = outside.getsockname()[1]
-                take_place(call, number, inside, outside)
-                self.connections.add(Opened(inode, "listen", None, str(target.host), port))
-                call.result()
-
-    def _listen(self, call: Call) -> None:
-        with worker_descriptors.fetch_socket(call.task, call.int_argument(0)) as inside:
-            if inside.family != socket.AF_UNIX:
-                known = self.connections.get(worker_descriptors.inode_of(inside.fileno()))
-                if known is None or known.use != "listen":
-                    denied = decide(SocketRequest("listen", "0.0.0.0", 0), self.rights)
-                    if isinstance(denied, Denied):
-                        self.tell(denied)
-                    call.refuse(errno.EACCES)
-                    return
-            call.check()  # What was fetched is the caller's, if it still waits.
-            inside.listen(call.int_argument(1))
-            call.result()
+                self.tell(used_up(entry, right.origin))
 
 
 def _is_connected(inside: socket.socket) -> bool:
