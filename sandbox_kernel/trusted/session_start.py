@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ..policy import Origin, Places, Problem, Rights, parse_request
 from ..policy.kinds.files import FileEntry
-from .capabilities.environment.decide import select
+from ..policy.kinds.names import EnvironmentEntry
 from .confine.environment import scrub
 from .confine.plan import Level
 from .confine.spec import DEFAULT_RLIMITS, WorkerSpec
@@ -78,7 +79,7 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
     return WorkerSpec(
         working_directory=rights.places.folder,
         environment={
-            **scrub(os.environ, select(os.environ, rights)).environment,
+            **scrub(os.environ, variables(rights, os.environ)).environment,
             **walls.environment(rights.limits),
         },
         scratch_bytes=int(rights.limits["scratch"].value),
@@ -88,6 +89,21 @@ def worker_spec(session: SessionRights, options: LaunchOptions) -> WorkerSpec:
         spawn=rights.spawn,
         writable_points=_writable_points(rights),
     )
+
+
+def variables(rights: Rights, environ: Iterable[str]) -> set[str]:
+    """The names of an environment that a cell may see.
+
+    As `capabilities.environment.decide.select` has it, which takes longer to import than this does.
+    """
+    given = [r.entry for r in rights.rights if isinstance(r.entry, EnvironmentEntry)]
+    closed = [r.entry for r in rights.refusals if isinstance(r.entry, EnvironmentEntry)]
+    return {
+        name
+        for name in environ
+        if any(entry.covers(name) for entry in given)
+        and not any(entry.covers(name) for entry in closed)
+    }
 
 
 def _writable_points(rights: Rights) -> tuple[str, ...]:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_kernel.trusted.capabilities.environment.decide import select
+from sandbox_kernel.trusted.session_start import variables
 from tests.features.kernel.conftest import started
+from tests.unit.policy.samples import rights
 
 GIVEN = """
 version = 1
@@ -63,3 +66,11 @@ def test_a_name_with_a_line_end_is_one_name(tmp_path: Path) -> None:
     )
     assert "LD_PRELOAD" not in found
     assert found["MY_B"] == "x\nLD_PRELOAD=/n.so"
+
+
+def test_the_start_and_the_decision_agree_on_what_is_seen() -> None:
+    text = GIVEN.partition("[[")
+    found = rights("[[" + text[2] + REFUSED)
+    assert variables(found, SET) == set(select(SET, found))
+    assert "MY_PLAN" not in variables(found, SET)
+    assert "MY_PLAN" in variables(rights("[[" + text[2]), SET)
