@@ -7,10 +7,14 @@ zero. Processes that end in the middle of a look are left out, as they should be
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 _TICK = os.sysconf("SC_CLK_TCK")
+#: How often to look for the children of a process whose threads end meanwhile.
+_TRIES = 5
+#: Whether the kernel has CONFIG_PROC_CHILDREN.
+_TELLS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 class MonitorFailed(Exception):
@@ -146,20 +150,29 @@ def alone(pid: int) -> int:
 
 def below(roots: Iterable[int]) -> list[Process]:
     """All living processes below `roots`, which are not among them. Raises `MonitorFailed`."""
-    family = set(roots)
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal() and int(name) not in family:
-            children.setdefault(_parent(name), []).append(int(name))
+    pending = list(roots)
+    known = set(pending)
     found: list[Process] = []
-    pending = list(family)
+    children_of = started_by if _TELLS_CHILDREN else _children_by_parent()
     while pending:
-        for pid in children.get(pending.pop(), ()):
+        for pid in children_of(pending.pop()):
+            if pid in known:
+                continue
+            known.add(pid)
             pending.append(pid)
             process = read_process(pid)
             if process is not None:
                 found.append(process)
     return found
+
+
+def _children_by_parent() -> Callable[[int], list[int]]:
+    """For a kernel that does not tell children: from a look at every process of the machine."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            children.setdefault(_parent(name), []).append(int(name))
+    return lambda pid: children.get(pid, [])
 
 
 @dataclass(frozen=True)
@@ -222,21 +235,29 @@ def mapped_files(pids: Iterable[int]) -> int:
 
 
 def started_by(pid: int) -> list[int]:
-    """The processes that are children of `pid` now (proc_pid_task_tid_children(5)).
+    """The processes that are children of `pid` now; none of one that has ended.
 
-    Raises `MonitorFailed` on a kernel that does not tell.
+    From proc_pid_task_tid_children(5), which all common kernels have (`_TELLS_CHILDREN`).
     """
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
-                found += map(int, file.read().split())
-    except (FileNotFoundError, ProcessLookupError) as error:
-        if os.path.exists(f"/proc/{pid}/task/{pid}/stat") and not os.path.exists(
-            f"/proc/{pid}/task/{pid}/children"
-        ):
-            raise MonitorFailed(f"children cannot be told: {error}") from error
+    for _ in range(_TRIES):
+        found: list[int] = []
+        all_there = True
+        for task in _names(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
+                    found += map(int, file.read().split())
+            except (FileNotFoundError, ProcessLookupError):
+                all_there = False  # It has ended: its children are another thread's now.
+        if all_there:
+            break
     return found
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _parent(name: str) -> int:

@@ -29,7 +29,6 @@ from .sampling import (
     mapped_files,
     proportional,
     read_process,
-    started_by,
 )
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -151,11 +150,7 @@ class Tree:
         if self.spawns:
             return []
         known = {self.worker, self.copy, *self._ended}
-        try:
-            direct = {pid for root in self._roots() for pid in started_by(root)}
-            return [process for pid in direct - known if (process := read_process(pid))]
-        except MonitorFailed:
-            return [process for process in below(self._roots()) if process.pid not in known]
+        return [process for process in below(self._roots()) if process.pid not in known]
 
     def count_children(self) -> int:
         """Their number, without a copy that is not known yet. Raises `MonitorFailed`."""
