@@ -28,6 +28,22 @@ _PLOT = (
 )
 _WAVE = "__import__('math').sin(t / 20)"
 
+# Half a second of a square on a ground, recorded by a browser.
+_FILM = (
+    "GkXfo59ChoEBQveBAULygQRC84EIQoKEd2VibUKHgQRChYECGFOAZwEAAAAAAALOEU2bdLlNu4tTq4QVSalmU6yBbk27"
+    "i1OrhBZUrmtTrIGTTbuLU6uEH0O2dVOsgdRNu4xTq4QcU7trU6yCArzsrgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAAAAAAAAAAAAAAAAAVSalmoCrXsYMPQkBEiYRD1Dl5TYCGQ2hyb21lV0GGQ2hyb21lFlSua7yuuteBAXPF"
+    "h50A0xQs8QKDgQFV7oEBhoVWX1ZQOOCdsIFAuoEkU8CBAVWwkFWxgQFVuYECVbqBDVW7gQEfQ7Z1AQAAAAAAAdzngQCg"
+    "QKGh8oEAAACQBQCdASpAACQABocIhYWImYSIJYIC3AXF+3KQB1AH0ARCf0QGklxikh7O+hK12rqjl/0mPeD50QGOFd3H"
+    "d+DahhA18akoPEC3LEo8s7sHg5oWX/wc7NsaJ+4+sN0b5SNb+K1wC3e3YQgM6jxqmHWhqqao7oEBpaOwAgCdASpAACQA"
+    "CocIhYWImYSIOAIABo5PzMeb8VgA/uuuAKDBoaCBAGUAUQIAGhFAABgNZssYEbuQWWcgTuAA1DQbyqTAAHWhmaaX7oEB"
+    "pZLRAQAqEcAAGAAYWC/0AAiMAAD7gQCg0qGxgQDKAJECABoRHAAZLgQHD/iGNMfOAG9EUIc0xpHAnSVZklRm06G2zAFm"
+    "gAVBZP58AHWhmaaX7oEBpZLRAQAqEcAAGAAYWC/0AAiMAAD7gWWg0qGxgQFDAFECABgQ6AAYACIwL/QAIrHrVIwjsMcm"
+    "uHB0BqgBOnBL4DfRICyJd3vvaNJJgHWhmaaX7oEBpZLRAQAqEcAAGAAYWC/0AAiMAAD7gcqgyKGmgQGoAHECABgQ2AAY"
+    "ACA4L/QAIADX/bkCUQCl1VCgQd4FAAUIAAB1oZmml+6BAaWS0QEAKhHAABgAGFgv9AAIjAAA+4IBQxxTu2uNu4uzgQC3"
+    "hveBAfGB1A=="
+)
+
 SHOWN: dict[str, str] = {
     "dataframe": _TABLE + "table",
     "styler": _TABLE
@@ -49,10 +65,11 @@ SHOWN: dict[str, str] = {
     "'data': {'values': [{'a': 'x', 'b': 1}, {'a': 'y', 'b': 3}]}, 'encoding': {"
     "'x': {'field': 'a', 'type': 'nominal'}, 'y': {'field': 'b', 'type': 'quantitative'}}}}, "
     "raw=True)",
-    "media": "from IPython.display import Audio, Image, display\nimport base64\n"
+    "media": "from IPython.display import Audio, Image, Video, display\nimport base64\n"
     f"display(Audio([{_WAVE} for t in range(2000)], rate=8000))\n"
     "display(Image(base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk"
-    "+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC'), width=40))",
+    "+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC'), width=40))\n"
+    f"display(Video(base64.b64decode('{_FILM}'), embed=True, mimetype='video/webm', width=128))",
     "json": "from IPython.display import JSON, GeoJSON, display\n"
     "display(JSON({'a': [1, {'b': None}]}, expanded=True))\n"
     "display(GeoJSON({'type': 'Point', 'coordinates': [1, 2]}))",

@@ -129,9 +129,9 @@ def test_a_note_does_not_hide_a_picture_of_the_same_thing() -> None:
 def test_malformed_data_becomes_a_note_and_the_next_message_is_unharmed(data: Any) -> None:
     made = gate()
     content = {"data": data, "metadata": {}, "transient": {}}
-    began = time.perf_counter()
+    began = time.process_time()
     [out] = made.iopub("display_data", content, {}, [])
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     text = str(out.content["data"])
     assert "script>1" not in text
     text.encode()  # no lone surrogate is left
@@ -155,9 +155,9 @@ def test_deep_json_becomes_a_note() -> None:
 def test_an_output_of_200_megabytes_is_refused_without_being_read(mime: str) -> None:
     made = gate()
     content = {"data": {mime: "<" * 200_000_000}, "metadata": {}, "transient": {}}
-    began = time.perf_counter()
+    began = time.process_time()
     [out] = made.iopub("display_data", content, {}, [])
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert out.msg_type == "stream"
     assert "output = 10 MB" in out.content["text"]
     assert made.exceeded is not None
@@ -167,9 +167,9 @@ def test_what_is_unlimited_is_still_not_parsed_when_it_is_huge() -> None:
     made = OutputGate(DisplayRules())
     made.begin_cell("c", OutputCaps(output=1 << 50))
     content = {"data": {"text/html": "<b>" * 10_000_000}, "metadata": {}, "transient": {}}
-    began = time.perf_counter()
+    began = time.process_time()
     [out] = made.iopub("display_data", content, {}, [])
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert "longer than" in out.content["data"]["text/html"]
 
 
