@@ -99,7 +99,10 @@ def run(order: dict[str, Any], fds: dict[str, int], *, namespaces: bool, warden:
         "unreadable": root.unreadable if root else [],
         "scratch": order.get("scratch", SCRATCH),
     }
-    socket.send_fds(status, [json.dumps({"started": facts}).encode()], handles)
+    try:
+        socket.send_fds(status, [json.dumps({"started": facts}).encode()], handles)
+    except BrokenPipeError:
+        return 1  # The supervisor is gone or wants nothing more.
     for fd in handles:
         os.close(fd)
     _watch(status, wake, worker)
