@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from typing import Any
 
 import msgspec
@@ -36,10 +37,44 @@ class NotASandboxedKernel(RuntimeError):
     """The kernel that was asked for cannot be run inside the walls."""
 
 
+#: The provisioners of this process whose kernels start or run.
+_live: weakref.WeakSet[SandboxProvisioner] = weakref.WeakSet()
+
+
+def _refuse_one_too_many(policy: str | None, kernels: int) -> None:
+    """Raise HTTPError, which a Jupyter server shows, where the policy allows fewer kernels.
+
+    The supervisors count too, those of other servers as well (`trusted/limits/person.py`); what is
+    refused here takes no process to say so. What is wrong with a policy they tell.
+    """
+    if kernels < 2:
+        return
+    # Not before: the first kernel should not wait for these imports.
+    from tornado.web import HTTPError
+
+    from sandbox_kernel.policy.bounds import person_limits
+    from sandbox_kernel.trusted.options import LaunchOptions
+    from sandbox_kernel.trusted.policy_files import BadPolicy, load_policies
+
+    try:
+        files = load_policies(LaunchOptions(policy=policy))
+    except BadPolicy:
+        return
+    most = person_limits(files.chosen, files.system).get("kernels")
+    if most is not None and kernels > most.value:
+        raise HTTPError(
+            429,
+            f"{kernels - 1} of your kernels are running, and {most.amount} may "
+            f"(policy {most.origin.place}, limits.person). Shut one of them down first.",
+            reason="Too many kernels",
+        )
+
+
 class SandboxProvisioner(LocalProvisioner):
     """Starts "Sandboxed Python" with what is known about the notebook it is for."""
 
     inputs = LaunchInputs()
+    _starting = False
     notebook: NotebookFile | None = None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -61,13 +96,31 @@ class SandboxProvisioner(LocalProvisioner):
         policy = os.environ.get(POLICY_VARIABLE)
         if policy and self.inputs.policy is None:
             self.inputs = msgspec.structs.replace(self.inputs, policy=policy)
-        return await super().pre_launch(**kwargs)
+        _live.add(self)
+        self._starting = True
+        try:
+            _refuse_one_too_many(self.inputs.policy, sum(each.counts for each in _live))
+            return await super().pre_launch(**kwargs)
+        except BaseException:
+            self._starting = False
+            raise
+
+    @property
+    def counts(self) -> bool:
+        """Whether the kernel is starting or runs."""
+        return self._starting or (self.process is not None and self.process.poll() is None)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the supervisor. Called by `KernelManager._async_launch_kernel`.
 
         Raises NotASandboxedKernel for a kernelspec that is not Python's.
         """
+        try:
+            return await self._launch(cmd, **kwargs)
+        finally:
+            self._starting = False
+
+    async def _launch(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         cmd = self.sandboxed_command(cmd)
         try:
             descriptor = hand_over(self.inputs)

@@ -50,6 +50,7 @@ def bounded_settings(policy: Policy, system: Policy | None) -> Settings:
         language="restricted" if "restricted" in languages else "full",
         isolation=isolation,
         background="ended" if any(t.background == "ended" for t in both) else "kept",
+        yields_after=min(_seconds(t.limits.yields_after, math.inf) for t in both),
         question_timeout=min(_seconds(t.questions.timeout, DEFAULT_TIMEOUT) for t in both),
         remember=min(_seconds(t.questions.remember, 0.0) for t in both),
         snapshots=snapshots.mode or "adaptive",

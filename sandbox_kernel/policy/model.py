@@ -272,6 +272,13 @@ class Limits(LimitSet, frozen=True, kw_only=True):
     `person` holds for all kernels of a person together.
     """
 
+    yields_after: Annotated[
+        Duration | None,
+        Meta(
+            description="Processor time after which a cell lets everybody else on the machine go "
+            "first until it ends."
+        ),
+    ] = None
     max: LimitSet = LimitSet()
     session: LimitSet = LimitSet()
     person: PersonLimits = PersonLimits()
@@ -344,6 +351,13 @@ class PolicyFile(Table, frozen=True, kw_only=True):
         Meta(
             description="What a cell leaves running (threads, tasks, timers): `kept`: it goes on; "
             "`ended`: it ends with the cell, and the variables stay."
+        ),
+    ] = None
+    own_policies: Annotated[
+        bool | None,
+        Meta(
+            description="In a system policy, `false`: policies count only where root alone could "
+            "have put them, so nobody has one of their own."
         ),
     ] = None
     notebook_policies: Annotated[

@@ -178,6 +178,7 @@ class Settings:
     language: model.Language
     isolation: model.Isolation
     background: model.Background
+    yields_after: float
     question_timeout: float
     remember: float
     snapshots: model.SnapshotMode

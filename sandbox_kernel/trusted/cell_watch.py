@@ -99,6 +99,7 @@ class CellWatch:
         """
         self.spawns = rights.spawn
         self.copies.follow(rights)
+        self.monitor.yields_after = rights.yields_after
         self.monitor.change_session(rights.session_limits)
         self.monitor.change(rights.limits)
         self.outer_wall.hold(rights.limits)

@@ -109,6 +109,8 @@ def choose(
     named = dict(paths or ())
     bound = named.pop("system", None)
     system = load_file(bound, search, read) if bound else _system(system_files, search)
+    if system is not None and system.table.own_policies is False:
+        search = roots_own(search)
     files = list(named.values())
     policy = load_file(files[-1], search, read) if files else load_named(name, search, read)
     return PolicyFiles(policy, system, search)
@@ -125,11 +127,19 @@ def _as_bad_policy() -> Iterator[None]:
 def search_path() -> tuple[Layer, ...]:
     """The folders of policies on this machine, the first that has a name wins."""
     installed = os.path.join(sys.prefix, "share", "jupyter")
+    shipped = _installation()
+    if shipped != os.path.join(installed, SUBFOLDER):
+        # What an editable install copied is a copy of these from an earlier day.
+        return layers([f for f in jupyter_path() if f != installed], shipped)
+    return layers(jupyter_path(), shipped)
+
+
+def _installation() -> str:
+    """The folder of the shipped policies."""
     checkout = Path(sandbox_kernel.__file__).resolve().parents[1] / "policies"
     if checkout.is_dir():
-        # What an editable install copied is a copy of these from an earlier day.
-        return layers([f for f in jupyter_path() if f != installed], str(checkout))
-    return layers(jupyter_path(), os.path.join(installed, SUBFOLDER))
+        return str(checkout)
+    return os.path.join(sys.prefix, "share", "jupyter", SUBFOLDER)
 
 
 def read(path: str) -> str | None:
@@ -161,8 +171,20 @@ def _system(files: Sequence[str], search: Sequence[Layer]) -> Policy | None:
         problem = system_policy_problem(path, _facts(path))
         if problem is not None:
             raise PolicyError([problem])
-        return load_file(path, search, read)
+        # A person's policy of the same name as what it extends would move the bound.
+        return load_file(path, roots_own(search), read)
     return None
+
+
+def roots_own(search: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The folders in which root alone can have put a policy, and the one of the installation."""
+    installation = _installation()
+    return tuple(
+        layer
+        for layer in search
+        if layer.folder == installation
+        or (os.path.isdir(layer.folder) and not system_policy_problem("", _facts(layer.folder)))
+    )
 
 
 def _facts(path: str) -> list[FileFacts]:

@@ -18,6 +18,13 @@ import pytest
 
 from tests.hub.people import Person
 
+STUDENTS = """version = 1
+extends = "classroom"
+[limits.person]
+kernels = 3
+memory = "600 MB"
+threads = 300
+"""
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -42,6 +49,7 @@ def hub() -> Iterator[Hub]:
     ):
         Path(folder).mkdir(exist_ok=True)
         shutil.copy(REPOSITORY / "deploy" / name, folder)
+    _student_policy()
     _homes(place)
     ports = _free_ports(3)
     port = ports[0]
@@ -76,6 +84,13 @@ def hub() -> Iterator[Hub]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _student_policy() -> None:
+    """A classroom policy with numbers that a test can reach, where an administrator puts one."""
+    folder = Path("/usr/local/share/jupyter/sandbox-kernel/policies")
+    folder.mkdir(parents=True, exist_ok=True)  # In tests/hub/alone it is the tests' own.
+    (folder / "students.toml").write_text(STUDENTS)
 
 
 def _free_ports(number: int) -> list[int]:

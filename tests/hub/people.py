@@ -57,6 +57,12 @@ class Person:
         address = f"{self.hub}/hub/api/users/{self.name}/server"
         self.web.delete(address, timeout=SECONDS).raise_for_status()
 
+    def restart_server(self) -> None:
+        """Start the server anew, whether it runs or not."""
+        if self.web.get(f"{self.hub}/hub/api/users/{self.name}", timeout=SECONDS).json()["server"]:
+            self.stop_server()
+        self.start_server()
+
     def api(self, method: str, path: str, **words: Any) -> requests.Response:
         """Ask the person's own server."""
         address = f"{self.hub}/user/{self.name}/api/{path}"

@@ -3,6 +3,7 @@
 | what | is held to | then |
 |---|---|---|
 | children, where cells may have some | the CPU time of one cell | they are ended |
+| threads, children | `yields_after` | they let everybody else's go first |
 | threads | the CPU time of one cell | they are told; the worker ends after the grace |
 | memory | the limit, or what the last cell left above it | the copy goes, then the worker ends |
 | processes that nobody ordered | none may be there | they are ended |
@@ -45,6 +46,7 @@ class BetweenCells:
             if not tree.awaited and not tree.spawns:
                 end_children(tree)
             sample = monitor.watch_copy(monitor.look())
+            monitor.give_way(sample, self._begin or sample)
         except MonitorFailed as failure:
             monitor.force.kill_unmeasured(failure, "between two cells")
             return None

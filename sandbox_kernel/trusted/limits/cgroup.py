@@ -13,7 +13,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,21 +44,24 @@ class Place:
     controllers: tuple[str, ...]
 
 
-def places(groups: str, mounts: str) -> list[Place]:
-    """Where a group could be made, from /proc/self/cgroup and /proc/self/mountinfo. Pure."""
+def places(groups: str, mounts: str, wanted: Collection[str] = tuple(_FILES[1])) -> list[Place]:
+    """Where a group could be made, from /proc/self/cgroup and /proc/self/mountinfo. Pure.
+
+    `wanted` are the controllers of interest.
+    """
     found = []
-    points = _mount_points(mounts)
+    points = _mount_points(mounts, wanted)
     for line in groups.splitlines():
         _, controllers, path = line.split(":", 2)
-        names = tuple(name for name in controllers.split(",") if name in _FILES[1])
+        names = tuple(name for name in controllers.split(",") if name in wanted)
         if not controllers and "" in points:
-            found.append(Place(2, Path(points[""] + path), tuple(_FILES[2])))
+            found.append(Place(2, Path(points[""] + path), tuple(wanted)))
         elif names and controllers in points:
             found.append(Place(1, Path(points[controllers] + path), names))
     return found
 
 
-def _mount_points(mounts: str) -> dict[str, str]:
+def _mount_points(mounts: str, wanted: Collection[str]) -> dict[str, str]:
     points = {}
     for line in mounts.splitlines():
         fields, _, rest = line.partition(" - ")
@@ -67,7 +70,7 @@ def _mount_points(mounts: str) -> dict[str, str]:
         if kind == "cgroup2":
             points[""] = where
         elif kind == "cgroup":
-            names = [name for name in options.split(",") if name in _FILES[1]]
+            names = [name for name in options.split(",") if name in wanted]
             points.update(dict.fromkeys((*names, ",".join(names)), where))
     return points
 
@@ -100,7 +103,7 @@ class OuterWall:
             return
         reasons = []
         try:
-            found = places(_read("/proc/self/cgroup"), _read("/proc/self/mountinfo"))
+            found = places(read("/proc/self/cgroup"), read("/proc/self/mountinfo"))
         except OSError as error:
             found, reasons = [], [str(error)]
         for place in found:
@@ -116,7 +119,7 @@ class OuterWall:
         """Put process `pid` and all that it will start behind the wall."""
         for _, folder in self._made:
             with contextlib.suppress(ProcessLookupError):
-                _write(folder / "cgroup.procs", str(pid))
+                write(folder / "cgroup.procs", str(pid))
 
     def hold(self, limits: Mapping[str, Limit]) -> None:
         """Set the limits that hold now."""
@@ -126,7 +129,7 @@ class OuterWall:
                 value = wanted[controller]
                 if place.version == 2 and value == "-1":
                     value = "max"
-                _write(folder / _FILES[place.version][controller], value)
+                write(folder / _FILES[place.version][controller], value)
 
 
 def remove_own() -> None:
@@ -136,7 +139,7 @@ def remove_own() -> None:
     """
     end = time.monotonic() + _EMPTY_WITHIN
     try:
-        found = places(_read("/proc/self/cgroup"), _read("/proc/self/mountinfo"))
+        found = places(read("/proc/self/cgroup"), read("/proc/self/mountinfo"))
     except OSError:
         return  # Then there were none to make groups in either.
     for place in found:
@@ -147,7 +150,7 @@ def remove_own() -> None:
 def _make(place: Place) -> Path:
     _sweep(place.folder)
     if place.version == 2:
-        _write(place.folder / "cgroup.subtree_control", "+memory +pids")
+        write(place.folder / "cgroup.subtree_control", "+memory +pids")
     folder = place.folder / f"{_PREFIX}{os.getpid()}"
     folder.mkdir(exist_ok=True)
     return folder
@@ -171,11 +174,12 @@ def _sweep(parent: Path) -> None:
                 folder.rmdir()
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """The text of a file of the kernel's. Raises OSError."""
     return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """One write(2), as these files want it, to a file that must be there already."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:

@@ -64,6 +64,9 @@ class Monitor:
         self._person: dict[str, Limit] = {}
         self._kernels: PersonsKernels | None = None
         self._processors: frozenset[int] | None = None
+        #: Seconds of processor time after which a cell gives way to everybody else's.
+        self.yields_after = math.inf
+        self._gives_way = self._behind = False
         self._spent: dict[str, float] = {}
         self._meters: dict[str, Callable[[], float]] = {}
         self.tree: Tree | None = None
@@ -103,6 +106,9 @@ class Monitor:
         """
         self.tree = tree
         self._last = None
+        self._gives_way = False
+        if not math.isinf(self.yields_after):
+            walls.give_way((os.getpid(), tree.worker), gives=False, behind=False)
         sample = self._look()
         self._slack = Slack(sample)
         self._fit_wall(sample, always=True)
@@ -112,6 +118,25 @@ class Monitor:
     def join(self, kernels: PersonsKernels, limits: Mapping[str, Limit]) -> None:
         """The person has other kernels too, and `limits` hold for all of them together."""
         self._kernels, self._person = kernels, dict(limits)
+
+    def give_way(self, sample: Sample, begin: Sample) -> None:
+        """A cell that computes for long lets everybody else's go first. Raises `MonitorFailed`."""
+        assert self.tree is not None
+        if self._gives_way or sample.cpu - begin.cpu <= self.yields_after:
+            return
+        self._gives_way = True
+        self._behind = walls.may_return(self.tree.worker)
+        walls.give_way(self._own_processes(), gives=True, behind=self._behind)
+
+    def _come_back(self) -> None:
+        """Raises `MonitorFailed`."""
+        if self._gives_way and self.tree is not None:
+            walls.give_way(self._own_processes(), gives=False, behind=self._behind)
+        self._gives_way = False
+
+    def _own_processes(self) -> list[int]:
+        assert self.tree is not None
+        return [self.tree.worker, *(process.pid for process in self.tree.children())]
 
     def _pin(self) -> None:
         """Hold the worker to its processors. Raises `MonitorFailed`."""
@@ -155,6 +180,7 @@ class Monitor:
         try:
             if narrowed is not None and dict(narrowed) != self._limits:
                 self._set(dict(narrowed))
+            self._come_back()
             self._begin = self._last = self._look(closely=False)
         except MonitorFailed as failure:
             self._begin = self._last = Sample(self._now())
@@ -168,6 +194,7 @@ class Monitor:
         last = None
         if self._begin is not None and self.tree is not None:
             try:
+                self._come_back()
                 last = self._last = self._look(closely=False)
                 self._add_up(last)
             except MonitorFailed as failure:
@@ -303,6 +330,7 @@ class Monitor:
             self._fit_wall(sample)
             if self._processors is not None:
                 walls.pin(self.tree.worker, self._processors)
+            self.give_way(sample, self._begin)
         except MonitorFailed as failure:
             self._fail(failure)
         reached = exceeded(

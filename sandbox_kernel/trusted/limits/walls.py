@@ -12,9 +12,10 @@ import math
 import os
 import re
 import resource
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ...policy.rights import Limit
+from ._sys_turns import ordinary_turns, short_turns
 from .sampling import MonitorFailed
 
 #: Bytes of address space that the worker may have reserved beyond what it uses.
@@ -152,6 +153,40 @@ def pin(pid: int, wanted: frozenset[int]) -> None:
         return  # It, or one of its threads, has ended: the next look sees the others.
     except OSError as error:
         raise MonitorFailed(f"processors of the worker: {error}") from error
+
+
+def may_return(pid: int) -> bool:
+    """Whether the worker's threads can come back from `give_way` (sched(7), RLIMIT_NICE)."""
+    if os.geteuid() == 0:
+        return True
+    try:
+        # 20 - n allows the priority n; 0 is the ordinary one.
+        return resource.prlimit(pid, resource.RLIMIT_NICE)[0] >= 20
+    except ProcessLookupError:
+        return False
+
+
+def give_way(pids: Iterable[int], *, gives: bool, behind: bool) -> None:
+    """Let everybody else's threads run before those of these processes, or no longer.
+
+    `behind` says whether they may go behind all others, from where not everybody may come back
+    (`may_return`); else they only lose the short turns that the others have. What they start
+    inherits it. Raises `MonitorFailed` when the kernel refuses.
+    """
+    for pid in pids:
+        try:
+            for task in map(int, os.listdir(f"/proc/{pid}/task")):
+                if behind:
+                    policy = os.SCHED_IDLE if gives else os.SCHED_OTHER
+                    os.sched_setscheduler(task, policy, os.sched_param(0))
+                if gives:
+                    ordinary_turns(task)
+                else:
+                    short_turns(task)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It, or one of its threads, has ended.
+        except OSError as error:
+            raise MonitorFailed(f"the scheduling of the worker: {error}") from error
 
 
 def environment(limits: Mapping[str, Limit]) -> dict[str, str]:

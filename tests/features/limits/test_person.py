@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -146,3 +147,16 @@ def test_no_cell_reaches_what_is_counted(start_kernel, tmp_path: Path) -> None:
     said: list[object] = []
     exec(CHEATS.format(path=str(counted)), {"print": said.append})
     assert said == [["read", "write"]]
+
+
+def test_a_cell_that_computes_for_long_gives_way_until_it_ends(start_kernel) -> None:
+    policy = f'{FULL_LANGUAGE}[limits]\nyields_after = "200 ms"\n'
+    kernel = start_kernel(policy=policy)
+    looks = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE)"
+    behind = os.geteuid() == 0
+    assert kernel.run(looks).text() == "False\n"
+    computes = (
+        "import time\nend = time.process_time() + 1\nwhile time.process_time() < end:\n    pass\n"
+    )
+    assert kernel.run(computes + looks).text() == f"{behind}\n"
+    assert kernel.run(looks).text() == "False\n"
