@@ -178,6 +178,15 @@ LAZY_CLASSES: list[LazyClass] = [
         )
     ),
     LazyClass("dask._expr", "SingletonExpr", "__new__", _own_class, "the expressions by name"),
+    *(
+        LazyClass(
+            module, owner, "__init__", _classes_of("logging", "Logger"), "bokeh's, imported here"
+        )
+        for module, owner in (
+            ("distributed.scheduler", "Scheduler"),
+            ("distributed.worker", "Worker"),
+        )
+    ),
     LazyClass("tqdm.std", "tqdm", "__new__", _family, "the monitor thread"),
     LazyClass("tqdm.std", "tqdm", "set_lock", _family, "the lock"),
     LazyClass("tqdm.std", "tqdm", "pandas", _frames, "progress_apply and its like"),

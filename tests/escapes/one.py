@@ -25,7 +25,7 @@ MODULES = tuple(
     functools dataclasses enum typing string random hashlib abc bisect calendar contextlib copy
     decimal fractions heapq numbers operator pprint types uuid csv io sandbox numpy pandas scipy
     sklearn matplotlib sympy ipywidgets seaborn networkx statsmodels patsy tqdm warnings logging
-    six attr attrs traitlets jinja2 yaml pydantic
+    six attr attrs traitlets jinja2 yaml pydantic rich bokeh
     asyncio inspect doctest timeit reprlib tempfile unittest weakref threading os sys traceback
     signal queue struct array secrets concurrent pathlib shutil glob html xml sqlite3 configparser
     argparse difflib gzip bz2 lzma tarfile zipfile pickle copyreg locale platform code graphlib

@@ -14,7 +14,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING, Any
 
-from . import evaluators, libraries, lookups, pickles, running, standard
+from . import evaluators, libraries, lookups, pickles, running, standard, templates
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -30,11 +30,10 @@ class Deputies:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._injections: dict[str, Callable[[Session, Any], None]] = {
-            **evaluators.INJECTIONS,
-            **lookups.INJECTIONS,
-            **libraries.INJECTIONS,
-        }
+        self._injections: dict[str, list[Callable[[Session, Any], None]]] = {}
+        for family in (evaluators, lookups, libraries, templates):
+            for name, inject in family.INJECTIONS.items():
+                self._injections.setdefault(name, []).append(inject)
         self.replacements: dict[str, dict[str, Any]] = {}
         self._makers: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
             **standard.REPLACEMENTS,
@@ -57,8 +56,7 @@ class Deputies:
                 self._inject(name, module)
 
     def _inject(self, name: str, module: types.ModuleType) -> None:
-        inject = self._injections.pop(name, None)
-        if inject is not None:
+        for inject in self._injections.pop(name, ()):
             inject(self._session, module)
 
     def watch(self) -> None:

@@ -163,6 +163,19 @@ def _jinja(session: Session, module: types.ModuleType) -> None:
         return session.attributes.getattr(thing, name, *default)
 
     module.__dict__["getattr"] = read
+    real = __import__
+
+    def import_runtime(name: str, *rest: Any) -> Any:
+        of_jinja = name.partition(".")[0] == "jinja2"
+        return (real if of_jinja else session.builtins["__import__"])(name, *rest)
+
+    def run(code: Any, names: dict[str, Any]) -> None:
+        if not isinstance(code, types.CodeType):
+            raise RefusedValue("a template is made of its source")
+        names["__builtins__"] = {**session.frame_builtins, "__import__": import_runtime}
+        exec(code, names)
+
+    module.__dict__["exec"] = run
 
 
 def _numpy_pickles(session: Session, module: types.ModuleType) -> None:
@@ -240,6 +253,33 @@ def _sympy_parser(session: Session, module: types.ModuleType) -> None:
     module.__dict__["compile"] = compile_expression
 
 
+def _sympy_text(session: Session, module: types.ModuleType) -> None:
+    """sympy: other text that it evaluates, of expressions and of names of symbols."""
+
+    def run(source: Any, names: dict[str, Any]) -> None:
+        if source == "from sympy import *":
+            exec(source, names)
+            return
+        names["__builtins__"] = session.frame_builtins
+        exec(session.evaluation.code(source, "<sympy text>", "exec"), names)
+
+    _sympy_parser(session, module)
+    module.__dict__["exec"] = run
+
+
+def _numexpr(session: Session, module: types.ModuleType) -> None:
+    """numexpr: the text of an expression."""
+
+    def compile_expression(source: Any, filename: str, mode: str, *_: Any, **__: Any) -> Any:
+        return session.evaluation.code(source, "<numexpr>", mode)
+
+    def evaluate(code: Any, names: Any = None, locals: Any = None) -> Any:
+        return eval(code, {**(names or {}), "__builtins__": session.frame_builtins}, locals)
+
+    module.__dict__["compile"] = compile_expression
+    module.__dict__["eval"] = evaluate
+
+
 def _is_power(session: Session, value: Any) -> bool:
     """Modules, and builtins for which a cell has its own."""
     if isinstance(value, types.ModuleType):
@@ -307,5 +347,8 @@ INJECTIONS: dict[str, _Injection] = {
     "formulaic.utils.variables": _formulas,
     "unittest.loader": _unittest_loader,
     "sympy.parsing.sympy_parser": _sympy_parser,
+    "sympy.parsing.ast_parser": _sympy_text,
+    "sympy.plotting.experimental_lambdify": _sympy_text,
     "sympy.utilities.lambdify": _sympy_lambdify,
+    "numexpr.necompiler": _numexpr,
 }

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..attributes import plain_text
-from ..formats import template_refusal
 from ..namespaces import GlobalsView, cell_globals, space_of
-from ..refusal import RefusedValue
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -94,23 +92,6 @@ def _timeit(session: Session, module: Any) -> _Names:
         return Timer(stmt, setup, timer, globals).repeat(repeat, number)
 
     return {"Timer": Timer, "timeit": timeit, "repeat": repeat}
-
-
-def _logging(session: Session, module: Any) -> _Names:
-    real = module.Formatter.__init__
-
-    def __init__(
-        self: Any, fmt: Any = None, datefmt: Any = None, style: str = "%", *rest: Any, **named: Any
-    ) -> None:
-        if style == "{" and fmt is not None:
-            reached = template_refusal(plain_text(fmt))
-            if reached is not None:
-                raise RefusedValue(f"the log format reads {reached}, which is refused")
-        real(self, fmt, datefmt, style, *rest, **named)
-
-    with session.world.thawed(module.Formatter):
-        module.Formatter.__init__ = __init__
-    return {}
 
 
 def _os(session: Session, module: Any) -> _Names:
@@ -204,7 +185,6 @@ def _sys(session: Session, module: Any) -> _Names:
 
 REPLACEMENTS: dict[str, Callable[[Session, Any], _Names]] = {
     "timeit": _timeit,
-    "logging": _logging,
     "os": _os,
     "signal": _signal,
     "unittest": _unittest,

@@ -15,7 +15,8 @@ RUN = """
 import sys, warnings
 warnings.simplefilter("ignore")
 from sandbox_kernel.language import DialectRules, Session
-names = "traitlets ipywidgets jinja2 yaml pydantic attr attrs bokeh dataclasses math io patsy six"
+names = "traitlets ipywidgets jinja2 yaml pydantic attr attrs bokeh dataclasses math io tqdm "
+names += "pandas matplotlib sympy logging"
 session = Session(DialectRules(modules=dict.fromkeys(names.split(), "test")))
 session.run(sys.argv[1], session.namespace())
 """
@@ -67,6 +68,31 @@ SCENES = {
     "a figure of bokeh": (
         "bokeh",
         "from bokeh.plotting import figure\nf = figure(); f.line([1, 2], [2, 3])",
+        "",
+    ),
+    "a template that walks into what it formats": (
+        "tqdm",
+        "from tqdm import tqdm\n"
+        "tqdm.format_meter(1, 2, 1.0, bar_format='{unit.__globals__}', unit='it')",
+        "a format template that reads the attribute '__globals__' is refused",
+    ),
+    "templates of libraries": (
+        "pandas",
+        "import io, logging, pandas as pd\nfrom tqdm import tqdm\n"
+        "from matplotlib.ticker import StrMethodFormatter\n"
+        "record = logging.makeLogRecord({'msg': 'a'})\n"
+        "assert logging.Formatter('{message:>3}', style='{').format(record) == '  a'\n"
+        "for _ in tqdm([1], bar_format='{l_bar}{bar}|{n_fmt}', file=io.StringIO()): pass\n"
+        "assert StrMethodFormatter('{x:.1f}')(2) == '2.0'\n"
+        "assert '1.5' in pd.DataFrame({'a': [1.5]}).style.format('{:.1f}').to_html()",
+        "",
+    ),
+    "expressions of sympy's plots and second parser": (
+        "sympy",
+        "import sympy\nfrom sympy.plotting.experimental_lambdify import experimental_lambdify\n"
+        "from sympy.parsing.ast_parser import parse_expr\nx = sympy.Symbol('x')\n"
+        "f = experimental_lambdify((x,), sympy.sin(x) + x, use_python_math=True)\n"
+        "assert f(0) == 0 and parse_expr('x + 1', {}) == x + 1",
         "",
     ),
     "a dataclass with annotations of its own making": (
