@@ -164,7 +164,7 @@ def main(argv: Sequence[str]) -> int:
     """Fetch, count, run, compare, and print; 1 when a goal is missed."""
     words = parser(__doc__)
     words.add_argument("--only", action="append", help="a package or OWNER/NAME; repeatable")
-    words.add_argument("--seconds", type=float, default=12.0, help="plain run of one document")
+    words.add_argument("--seconds", type=float, default=12.0, help="processor time of a document")
     words.add_argument("--in-all", type=float, default=5400.0, help="seconds for all runs")
     words.add_argument("--jobs", type=int, default=1, help="documents at a time")
     words.add_argument("--every", type=int, default=1, help="run every n-th document only")

@@ -77,7 +77,8 @@ class Players:
     """The two interpreters, each a process that plays one document at a time."""
 
     def __init__(self, python: str, seconds: float, modules: Sequence[str] = ()) -> None:
-        """``modules`` are what the dialect's rules give; none means the corpus's own list."""
+        """A document may take ``seconds`` of processor time. ``modules`` are what the dialect's
+        rules give; none means the corpus's own list."""
         self._seconds = seconds
         environment = {
             **os.environ,

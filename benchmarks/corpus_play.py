@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -46,6 +47,7 @@ _PRELOAD += " sklearn.ensemble sklearn.linear_model sympy seaborn networkx stats
 _OUTPUT = 200_000  # characters kept of a cell's output
 _MEMORY = 4 << 30  # bytes
 _COPIED = 20 << 20  # bytes of a document's folder
+_WAITED = 5  # times the limit of processor time that a document may take by the clock
 _DOTS = 50  # dots an inch of the figures that are compared
 
 
@@ -90,7 +92,7 @@ def _in_child(shell: Any, job: dict[str, Any]) -> dict[str, Any]:
                 status = 0
             finally:
                 os._exit(status)
-        deadline, ended = time.monotonic() + job["seconds"], True
+        deadline, ended = time.monotonic() + _WAITED * job["seconds"], True
         while os.waitpid(child, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
                 os.killpg(child, signal.SIGKILL)
@@ -118,6 +120,7 @@ def _copy_of(work: Path, into: Path) -> Path:
 
 def _play(shell: Any, job: dict[str, Any], answer: Path, folder: str) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(job["seconds"]),) * 2)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)

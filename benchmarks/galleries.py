@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     """Fetch, run, compare, and print; 1 when a goal is missed."""
     words = parser(__doc__)
     words.add_argument("--only", action="append", help="a gallery; repeatable")
-    words.add_argument("--seconds", type=float, default=12.0, help="plain run of one example")
+    words.add_argument("--seconds", type=float, default=12.0, help="processor time of an example")
     words.add_argument("--in-all", type=float, default=3600.0, help="seconds for all runs")
     words.add_argument("--jobs", type=int, default=1, help="examples at a time")
     words.add_argument("--every", type=int, default=1, help="run every n-th example only")
