@@ -51,6 +51,11 @@ _SHARED = ipaddress.ip_network("100.64.0.0/10")
 # IPv4 address.
 _NAT64 = tuple(ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.ip_network("::/96")
+# RFC 2765: what a stateless translator made of an IPv4 address.
+_TRANSLATED = ipaddress.ip_network("::ffff:0:0:0/96")
+# RFC 9637 and RFC 9602: documentation, and segment routing within one network. The tables of
+# older Pythons have them as global.
+_NOT_GLOBAL = tuple(ipaddress.ip_network(text) for text in ("3fff::/20", "5f00::/16"))
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
@@ -225,11 +230,23 @@ def category(address: Address) -> Category:
             return "private"
         if address in ipaddress.ip_network("fc00::/7"):
             return "private"
+        if any(address in network for network in _NOT_GLOBAL):
+            return "reserved"
         if any(address in network for network in _NAT64) or address.sixtofour or address.teredo:
             return "public"
     elif address.is_private and not address.is_reserved:
         return "private"
     return "public" if address.is_global else "reserved"
+
+
+def forms(address: Address) -> tuple[Address, ...]:
+    """An address, and the one inside it to which a translator or tunnel would lead.
+
+    For what is refused: a network stays closed by every way there.
+    """
+    address = _plain(address)
+    inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
+    return (address,) if inner is None else (address, inner)
 
 
 def _plain(address: Address) -> Address:
@@ -248,7 +265,7 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     low = int(address) & 0xFFFFFFFF
     if any(address in network for network in _NAT64):
         return ipaddress.IPv4Address(low)
-    if address in _COMPATIBLE and low > 1:
+    if (address in _COMPATIBLE and low > 1) or address in _TRANSLATED:
         return ipaddress.IPv4Address(low)
     if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         return ipaddress.IPv4Address(low)

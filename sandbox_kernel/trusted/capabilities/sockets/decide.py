@@ -190,7 +190,7 @@ def _refused_address(
             continue
         if request.port in entry.ports and (
             entry.host == hosts.ANY_HOST
-            or entry.host.covers_address(address)
+            or any(entry.host.covers_address(form) for form in hosts.forms(address))
             or (request.name is not None and _names(entry.host, request.name))
         ):
             return wording.closed(
