@@ -91,6 +91,8 @@ LEFT_OPEN: dict[tuple[str, str], str] = {
     ("weakref", "finalize"): "registry and flags of pending finalizers",
     ("_frozen_importlib_external", "PathFinder"): "importlib_metadata finds packages in its place",
     ("attr._make", "_CountingAttr"): "a count, by which fields keep their order",
+    ("xarray.backends.file_manager", "CachingFileManager"): "its end, when the process ends",
+    ("xarray.backends.file_manager", "PickleableFileManager"): "its end, when the process ends",
     ("dask.callbacks", "Callback"): "the callbacks that are active",
     **{
         (f"fsspec.{module}", name): "the instances that there are already"

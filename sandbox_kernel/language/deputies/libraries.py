@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -40,20 +41,29 @@ def _pandas(session: Session, module: Any) -> _Names:
 
 def _pandas_extensions(session: Session, module: Any) -> _Names:
     """Accessors: registration only adds names."""
-    names: _Names = {}
-    for kind in ("DataFrame", "Series", "Index"):
-        real = getattr(module, f"register_{kind.lower()}_accessor")
-        names[real.__name__] = _accessor(session, real, kind)
-    return names
+    pandas = sys.modules["pandas"]
+    return {
+        f"register_{kind.lower()}_accessor": _accessor(session, module, getattr(pandas, kind))
+        for kind in ("DataFrame", "Series", "Index")
+    }
 
 
-def _accessor(session: Session, real: Callable[..., Any], kind: str) -> Callable[..., Any]:
+def _xarray(session: Session, module: Any) -> _Names:
+    """Accessors, as pandas'."""
+    return {
+        f"register_{kind.lower()}_accessor": _accessor(session, module, getattr(module, kind))
+        for kind in ("DataArray", "Dataset", "DataTree")
+        if hasattr(module, f"register_{kind.lower()}_accessor")
+    }
+
+
+def _accessor(session: Session, module: Any, target: type) -> Callable[..., Any]:
+    kind = target.__name__
+    real = getattr(module, f"register_{kind.lower()}_accessor")
+
     @functools.wraps(real)
     def register(name: Any) -> Callable[[Any], Any]:
-        import pandas
-
         name = plain_text(name)
-        target = getattr(pandas, kind)
 
         def decorate(accessor: Any) -> Any:
             present = getattr(target, name, None)
@@ -90,4 +100,5 @@ REPLACEMENTS: dict[str, Callable[[Session, Any], _Names]] = {
     "numpy": _numpy,
     "pandas": _pandas,
     "pandas.api.extensions": _pandas_extensions,
+    "xarray": _xarray,
 }
