@@ -22,6 +22,9 @@ _SEQUENCE = re.compile(
 )
 
 
+_TURNS = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+
+
 def plain(text: str) -> str:
     """`text` without control sequences other than colours, and with no lone surrogate."""
     if _SUSPECT.search(text) is None:
@@ -30,11 +33,14 @@ def plain(text: str) -> str:
 
 
 def one_line(value: object, at_most: int) -> str:
-    """Any value as one short printable line, for notes and prompts."""
+    """Any value as one short printable line, for notes and prompts.
+
+    Marks that turn the reading direction go too: what stands before the value stays before it.
+    """
     text = value if isinstance(value, str) else type(value).__name__
     text = plain(text[: at_most + 1])
     text = re.sub("\x1b\\[[0-9;:]*[mAK]", "", text)
-    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s+", " ", _TURNS.sub("", text))
     return text if len(text) <= at_most else text[:at_most] + "…"
 
 

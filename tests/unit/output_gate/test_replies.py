@@ -98,6 +98,7 @@ def test_a_huge_reply_is_left_out() -> None:
         ("", False, "[cell] "),
         ("Password: ", True, "[the cell asks for a password] Password: "),
         ("a\nb\x1b[2J", False, "[cell] a b "),
+        ("\u202etpmorp\u202c", False, "[cell] tpmorp "),
         (None, True, "[the cell asks for a password] "),
         (3, "yes", "[cell] int "),
     ],

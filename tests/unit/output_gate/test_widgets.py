@@ -295,6 +295,32 @@ def test_a_buffer_of_a_reloaded_page_reaches_one_models_state() -> None:
         assert sent.msg_type == shown, path
 
 
+def test_a_storm_of_opened_and_closed_comms_leaves_little_behind() -> None:
+    widgets = Widgets()
+    for _ in range(500):
+        comm, state = widgets.open("TextModel")
+        assert state is not None
+        assert len(widgets.gate.iopub("comm_close", {"comm_id": comm}, {}, [])) == 1
+        assert widgets.gate.iopub("comm_close", {"comm_id": comm}, {}, []) == []
+        assert widgets.update(comm, value="x") is None
+    assert widgets.gate.reply("comm_info_reply", {})["comms"] == {}
+    comms = widgets.gate._comms
+    assert len(comms._closed) + len(comms._comms) + len(comms._refused) <= 50
+
+
+def test_a_flood_of_widget_messages_ends_with_one_line() -> None:
+    widgets = Widgets()
+    comm, _ = widgets.open("TextModel")
+    widgets.gate.begin_cell("next", OutputCaps(comm_messages=10))
+    data = {"method": "update", "state": {"value": "x"}, "buffer_paths": []}
+    sent = [
+        out.msg_type
+        for _ in range(1_000)
+        for out in widgets.gate.iopub("comm_msg", {"comm_id": comm, "data": data}, {}, [])
+    ]
+    assert sent == ["comm_msg"] * 10 + ["stream"]
+
+
 def test_the_id_of_a_closed_comm_is_not_used_again() -> None:
     widgets = Widgets()
     comm, _ = widgets.open("TextModel")
