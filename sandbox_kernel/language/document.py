@@ -107,6 +107,23 @@ Magics are an allowlist, each through the dialect: `%time`, `%timeit`, `%%captur
 start programs (`!`, `%%bash`, `%run` ...) need the policy's `processes`. `get_ipython()` is a
 facade. Tracebacks show the cell's lines and no guard. Completion and inspection show what a cell
 may read.
+
+## How it is measured
+
+- `python -m benchmarks dialect`: the time of pyperformance's programs and two of our own, beside
+  plain CPython and stock RestrictedPython in the same process.
+- `python -m benchmarks corpus`: cells of public notebooks, example galleries and manuals. Refusals
+  are counted on all; each document is run in plain IPython and in the dialect. A cell counts when
+  it runs plainly, the same twice where that is in doubt. Compared are what it prints and shows,
+  and each figure by the hash of its pixels; not what it writes to `stderr`. Left out of the
+  comparison are addresses, durations, clock times, temporary paths, the rest of a line after
+  `Time`, `Date`, `elapsed` or `took`, cell numbers, and the order of the words within braces.
+  Random generators start from the same seed in both. Cells that are not asked are counted by
+  reason.
+- `python -m benchmarks galleries`: the same for the example galleries of matplotlib, pandas,
+  scikit-learn, seaborn, networkx, sympy and tqdm, with the modules of the default policy.
+- `python -m tests.escapes FILE --layer language|os|both`: attacks, each with a control.
+- `tools/test_in_pyodide`: the unit tests on a newer CPython than the machine has.
 """
 
 
