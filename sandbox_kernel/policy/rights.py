@@ -71,9 +71,10 @@ class Rule:
         return KIND_OF[type(self.entry)]
 
     @cached_property
-    def order(self) -> tuple[str, int, Origin, str]:
+    def order(self) -> tuple[str, int, str, int, str, str]:
         """A key that sorts rules the same way however the lines of the policy stood."""
-        return (self.kind, model.TIERS.index(self.tier), self.origin, repr(self.entry))
+        origin, tier = self.origin, model.TIERS.index(self.tier)
+        return (self.kind, tier, origin.file, origin.line, origin.reason, repr(self.entry))
 
     @cached_property
     def given(self) -> Right:

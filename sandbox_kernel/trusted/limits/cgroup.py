@@ -94,6 +94,7 @@ class OuterWall:
 
     def __init__(self) -> None:
         self._made: list[tuple[Place, Path]] = []
+        self._held: dict[Path, str] = {}
         #: What there is, or why there is nothing, in words.
         self.words = "no worker has run yet"
 
@@ -129,7 +130,10 @@ class OuterWall:
                 value = wanted[controller]
                 if place.version == 2 and value == "-1":
                     value = "max"
-                write(folder / _FILES[place.version][controller], value)
+                file = folder / _FILES[place.version][controller]
+                if self._held.get(file) != value:  # Rights change often, and these seldom.
+                    write(file, value)
+                    self._held[file] = value
 
 
 def remove_own() -> None:
