@@ -154,6 +154,33 @@ def test_a_right_ends_in_the_midst_of_a_cell(kernel: Kernel, lasts: str, end: st
         assert ("its end" in events) is (end == "PermissionError")
 
 
+MODULES = """
+version = 1
+extends = "locked-down"
+[[ask.modules]]
+names = ["tabnanny"]
+reason = "of the test"
+"""
+
+
+def test_a_revoked_module_is_refused_at_its_next_import_and_stays_where_it_is_held(
+    tmp_path: Path,
+) -> None:
+    """The second half is a known gap (docs/threat-model.md): only the process's end takes it."""
+    kernel = started(tmp_path, policy=MODULES)
+    try:
+        with ControlClient(kernel.manager.connection_file) as client:
+            assert "ImportError" in kernel.run("import tabnanny").error
+            (grant,) = client.grant({"modules": ["tabnanny"]})
+            assert kernel.run("import tabnanny").status == "ok"
+            client.revoke({"id": grant})
+            assert "ImportError" in kernel.run("import tabnanny").error
+            assert "ImportError" in kernel.run("from tabnanny import errprint").error
+            assert kernel.run("print(tabnanny.filename_only)").status == "ok"
+    finally:
+        stop(kernel)
+
+
 # --- a cell's part of the audit log ---------------------------------------------------------------
 
 ASK = (
