@@ -21,6 +21,7 @@ import json
 import os
 import resource
 import socket
+import sys
 from typing import Any
 
 from . import _sys_enter as entering
@@ -82,6 +83,7 @@ def _enter(place: dict[str, Any], namespaces: list[int]) -> None:
         os.close(namespaces[0])
         _own_user_namespace(proc)
         os.close(proc)
+        _forget_listings()
     if not place["capabilities"]:
         entering.drop_capabilities()
     os.environ.update(place["environment"])
@@ -89,6 +91,12 @@ def _enter(place: dict[str, Any], namespaces: list[int]) -> None:
         os.chdir(place["working_directory"])
     except OSError:
         os.chdir(os.environ["HOME"])  # Without mounts it may be gone or closed to us.
+
+
+def _forget_listings() -> None:
+    """Have the import system forget which names lay in folders that are not here."""
+    for path in [path for path in sys.path_importer_cache if not os.path.isdir(path)]:
+        del sys.path_importer_cache[path]
 
 
 def _own_user_namespace(proc: int) -> None:

@@ -61,11 +61,11 @@ async def _readable(fd: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def worker_at(level: Level | None, **spec: Any) -> AsyncIterator[Worker]:
-    """A worker at a level, ended and cleaned up afterwards."""
+async def worker_at(level: Level | None, code: str = REPL, **spec: Any) -> AsyncIterator[Worker]:
+    """A worker at a level that runs `code`, ended and cleaned up afterwards."""
     with tempfile.TemporaryDirectory() as notebook:
         warden = Warden.start(
-            WorkerSpec(working_directory=notebook, forced_level=level, entry=("-c", REPL), **spec)
+            WorkerSpec(working_directory=notebook, forced_level=level, entry=("-c", code), **spec)
         )
         try:
             worker = Worker(warden, warden.launch())

@@ -18,11 +18,11 @@ from sandbox_kernel.trusted.confine.spec import WorkerSpec
 from .repl import LEVELS, REPL, Worker, worker_at
 
 
-def asked(expression: str, level: Level = Level.FULL, **spec: object) -> str:
+def asked(expression: str, level: Level = Level.FULL, repl: str = REPL, **spec: object) -> str:
     """What a sealed worker says to an expression."""
 
     async def run() -> str:
-        async with worker_at(level, **spec) as worker:
+        async with worker_at(level, repl, **spec) as worker:
             return await worker.ask(expression)
 
     return asyncio.run(run())
@@ -46,6 +46,16 @@ def test_it_keeps_no_way_back_into_a_namespace() -> None:
                  " if os.path.lexists(f'/proc/self/fd/{n}'))")  # fmt: skip
     assert "mnt:" not in held
     assert held != "[]"
+
+
+def test_it_knows_no_names_from_folders_that_it_cannot_see(tmp_path: Path) -> None:
+    """A folder on the module path that is no root was listed by its imports."""
+    (tmp_path / "diary.txt").touch()
+    folder = repr(str(tmp_path))
+    look = f"import sys; sys.path.append({folder})\ntry: import nothing_like_it\n"
+    look += f"except ImportError: pass\nassert {folder} in sys.path_importer_cache\n"
+    for level, known in ((Level.FULL, "False"), (Level.LANGUAGE_ONLY, "True")):
+        assert asked(f"{folder} in sys.path_importer_cache", level, look + REPL) == known
 
 
 @pytest.mark.parametrize("level", LEVELS)
