@@ -44,6 +44,10 @@ _TAKES_FROM_PAGE = re.compile(
 _CONTROL = words(
     "input name min max step options labels debounce placeholder value type autocomplete"
 )
+_THEMES = words(
+    "dark excel fivethirtyeight ggplot2 googlecharts latimes powerbi quartz urbaninstitute vox "
+    "carbonwhite carbong10 carbong90 carbong100"
+)
 _EVENTS = words("on events clear translate zoom toggle between source")
 _INPUTS = words(
     "range checkbox radio select text number color date time month week datetime-local search"
@@ -69,6 +73,8 @@ def refusal(spec: Any) -> str | None:
             for name, value in item.items():
                 if name in _REFUSED_KEYS:
                     return f"{_REFUSED_KEYS[name]} ({name})"
+                if name == "usermeta" and item is spec:
+                    continue  # `cleaned` writes it anew
                 if name == "datasets" and key == "" and isinstance(value, dict):
                     continue
                 if name in ("mark", "type") and value == "image":
@@ -115,9 +121,15 @@ def _is_word(value: Any) -> bool:
 def cleaned(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec with its `usermeta`, the embedding page's settings, written anew (rule 6)."""
     kept = {key: value for key, value in spec.items() if key != "usermeta"}
+    settings: dict[str, Any] = {}
+    given = spec.get("usermeta")
+    given = given.get("embedOptions") if isinstance(given, dict) else None
+    theme = given.get("theme") if isinstance(given, dict) else None
+    if isinstance(theme, str) and theme in _THEMES:
+        settings["theme"] = theme
     if _may_load_in_a_tooltip(kept):
-        kept["usermeta"] = {"embedOptions": {"tooltip": False}}
-    return kept
+        settings["tooltip"] = False
+    return {**kept, "usermeta": {"embedOptions": settings}} if settings else kept
 
 
 def _may_load_in_a_tooltip(spec: dict[str, Any]) -> bool:

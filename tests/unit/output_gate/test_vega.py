@@ -25,6 +25,7 @@ SLIDER = {"input": "range", "min": 0, "max": 9, "step": 1, "name": "n"}
         {**POINT, "params": [{"name": "p", "select": "point", "bind": {"a": SLIDER}}]},
         {"marks": [{"type": "rect", "encode": {"update": {"cursor": {"value": "move"}}}}]},
         {**POINT, "transform": [{"calculate": "datum.a * 2", "as": "c"}]},
+        {**POINT, "usermeta": {"embedOptions": {"loader": {"baseURL": "http://127.0.0.1"}}}},
         {"signals": [{"on": [{"events": "[mousedown, window:mouseup] > window:mousemove!"}]}]},
         {"signals": [{"on": [{"events": "window:keydown", "update": "a != 1"}]}]},
         {"signals": [{"on": [{"events": "wheel!, view:wheel!, @bar:click!, rect:mousedown!"}]}]},
@@ -89,3 +90,20 @@ def test_tooltips_that_might_load_a_picture_are_the_browsers_own(spec: Any, plai
     spec = {**spec, "usermeta": {"embedOptions": {"actions": False}}}
     settings = {"embedOptions": {"tooltip": False}}
     assert vega.cleaned(spec).get("usermeta") == (settings if plain else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (
+            {"embedOptions": {"theme": "dark", "actions": False}},
+            {"embedOptions": {"theme": "dark"}},
+        ),
+        ({"embedOptions": {"theme": "constructor"}}, None),
+        ({"embedOptions": {"config": "http://127.0.0.1/x", "theme": ["dark"]}}, None),
+        ({"other": 1}, None),
+        ([1], None),
+    ],
+)
+def test_of_the_pages_settings_a_theme_is_kept(given: Any, kept: Any) -> None:
+    assert vega.cleaned({**POINT, "usermeta": given}).get("usermeta") == kept
