@@ -72,20 +72,28 @@ class CellWatch:
 
     # -- called by the supervisor
 
+    def worker_sealed(self, worker: WorkerProcess) -> None:
+        """Called when a fresh worker may build its shell; a copy of it is where it is.
+
+        The kernel takes some milliseconds for moving a process into a control group.
+        """
+        self.outer_wall.build()
+        try:
+            self.outer_wall.hold(self.monitor.limits)
+            self.outer_wall.enter(worker.pid)
+        except OSError as failure:
+            _cannot_hold(worker, failure)
+
     def worker_ready(self, worker: WorkerProcess, *, restored: bool = False) -> None:
         """Called when a worker has come up, fresh or as a copy that has taken over."""
         self._scratch = ScratchUse(worker.pid, worker.scratch)
         own = read_process(worker.pid)
         parent = own.parent if own is not None else os.getpid()
         root = parent if parent != os.getpid() else None
-        self.outer_wall.build()
         try:
-            self.outer_wall.hold(self.monitor.limits)
-            self.outer_wall.enter(worker.pid)
             self.monitor.attach(Tree(worker.pid, root, self.spawns))
         except (MonitorFailed, OSError) as failure:
-            _log.error("the limits cannot be set: %s", failure)
-            worker.kill(f"its limits could not be set: {failure}")
+            _cannot_hold(worker, failure)
             return
         if self.spawns:
             worker.allow_forks(self.monitor.may_fork)
@@ -310,6 +318,11 @@ class CellWatch:
                 self._open_files = float(len(os.listdir(f"/proc/{worker.pid}/fd")))
             except (FileNotFoundError, ProcessLookupError):
                 self._open_files = 0.0
+
+
+def _cannot_hold(worker: WorkerProcess, failure: Exception) -> None:
+    _log.error("the limits cannot be set: %s", failure)
+    worker.kill(f"its limits could not be set: {failure}")
 
 
 def _caps(limits: Mapping[str, Limit]) -> OutputCaps:

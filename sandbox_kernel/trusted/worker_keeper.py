@@ -87,6 +87,7 @@ class WorkerKeeper:
             supervisor.doors.open_for(generation, supervisor.permissions.rights)
         if supervisor.permissions is not None:
             supervisor.permissions.tell_worker()  # It reads that as soon as it can.
+        supervisor.watch.worker_sealed(worker)
         asyncio.get_running_loop().call_later(_START_TIME, self._check_ready, worker)
 
     def _check_ready(self, worker: WorkerProcess) -> None:
