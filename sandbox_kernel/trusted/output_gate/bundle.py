@@ -171,10 +171,10 @@ class BundleGate:
             showing.html_withheld += cleaned.withheld
 
     def _latex(self, showing: _Showing, mime: str, value: str) -> None:
-        refused = latex.refused_macros(value) if self.rules.html != "raw" else []
-        if refused:
-            reason = latex.REFUSED_MACROS[refused[0]]
-            showing.withheld.append(Withheld(f"LaTeX with \\{refused[0]}", reason, "html", "raw"))
+        refusal = latex.refusal(value) if self.rules.html != "raw" else None
+        if refusal:
+            what, _, reason = refusal.partition(": ")
+            showing.withheld.append(Withheld(what, reason, "html", "raw"))
         else:
             showing.data[mime] = plain(value)
 

@@ -5,6 +5,11 @@ classes and ids on the page, load extensions, and define macros for every other 
 page. None of them is needed to typeset a result. They are refused wherever a front end would
 typeset text: in `text/latex`, and inside HTML and Markdown.
 
+An export to PDF hands formulas to TeX itself, which reads any file of the person's (`\input`, and
+`openin_any = a` is the usual setting), writes beside the document, and may run programs. Those
+macros are refused in formulas that an export takes, as is `^^`, with which any character of a
+macro's name can be written.
+
 Source: https://docs.mathjax.org/en/latest/input/tex/extensions/html.html and the macro tables
 of MathJax 3 (`BaseMappings`, `HtmlMappings`, `NewcommandMappings`).
 """
@@ -12,7 +17,7 @@ of MathJax 3 (`BaseMappings`, `HtmlMappings`, `NewcommandMappings`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 REFUSED_MACROS: Mapping[str, str] = {
     "href": "makes a link to any address",
@@ -50,17 +55,74 @@ REFUSED_MACROS: Mapping[str, str] = {
     "csname": "builds a macro's name at run time",
 }
 
-_REFUSED = re.compile(
-    r"\\(?=(" + "|".join(sorted(REFUSED_MACROS, key=len, reverse=True)) + r")(?![A-Za-z]))"
+FILE_MACROS: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "input",
+            "@input",
+            "@@input",
+            "include",
+            "InputIfFileExists",
+            "IfFileExists",
+            "openin",
+            "read",
+            "readline",
+            "newread",
+            "lstinputlisting",
+            "verbatiminput",
+            "VerbatimInput",
+            "includepdf",
+            "includeonly",
+            "bibliography",
+            "pdfximage",
+            "pdffiledump",
+            "pdfobj",
+            "XeTeXpicfile",
+            "XeTeXpdffile",
+        ),
+        "reads files when the notebook is exported",
+    ),
+    **dict.fromkeys(
+        ("openout", "write", "newwrite", "immediate", "special", "ShellEscape", "directlua"),
+        "writes files or runs programs when the notebook is exported",
+    ),
+    **dict.fromkeys(
+        ("catcode", "scantokens", "usepackage", "RequirePackage", "ExplSyntaxOn", "primitive"),
+        "changes how TeX reads the rest of an exported notebook",
+    ),
+}
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return r"\\(?=(" + "|".join(sorted(names, key=len, reverse=True)) + r")(?![A-Za-z]))"
+
+
+_REFUSED = re.compile(_any_of(REFUSED_MACROS))
+_REFUSED_IN_FORMULA = re.compile(
+    _any_of({**REFUSED_MACROS, **FILE_MACROS})
+    + r"|\\(?=begin\s*\{\s*(?:filecontents|luacode|document))"
 )
+_CHARACTER = re.compile(r"\^(?=\^)")
 _BREAK = "\\\u200b"
 
 
-def refused_macros(text: str) -> list[str]:
-    """Names of the refused macros in `text`, each once, in order."""
-    if "\\" not in text:
-        return []
-    return list(dict.fromkeys(_REFUSED.findall(text)))
+def refusal(formula: str) -> str | None:
+    """Why a formula is not displayed; None when it may be."""
+    if _CHARACTER.search(formula):
+        return "LaTeX with ^^: writes characters that are not there"
+    found = _REFUSED_IN_FORMULA.search(formula) if "\\" in formula else None
+    if found is None:
+        return None
+    name = found.group(1)
+    if name is None:
+        return "LaTeX with such an environment: writes files when the notebook is exported"
+    return f"LaTeX with \\{name}: {REFUSED_MACROS.get(name) or FILE_MACROS[name]}"
+
+
+def disarm_formula(text: str) -> str:
+    """A formula within text that may be exported, in which no refused macro is left."""
+    text = _CHARACTER.sub("^ ", text)
+    return _REFUSED_IN_FORMULA.sub(lambda _: _BREAK, text) if "\\" in text else text
 
 
 def disarm(text: str) -> str:

@@ -161,7 +161,7 @@ def _entities(text: str) -> str:
 
 
 def _formula(text: str) -> str:
-    return _LINK_START.sub("] ", _TAG_START.sub("< ", latex.disarm(text)))
+    return _LINK_START.sub("] ", _TAG_START.sub("< ", latex.disarm_formula(text)))
 
 
 def _inline(tokens: Sequence[Token]) -> str:
