@@ -71,7 +71,7 @@ def tree(
     linked = {link for link, _ in links}
     taken = [*binds, *linked]
     return Tree(
-        tuple(dict.fromkeys(d for d in directories if not _inside(d, roots.trees))),
+        tuple(d for d in dict.fromkeys(directories) if d != "/" and not _inside(d, roots.trees)),
         tuple(links),
         tuple(binds),
         tuple((p, text) for p, text in memory_files if not _inside(p, taken)),

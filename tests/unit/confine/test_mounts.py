@@ -16,11 +16,15 @@ ROOTS = Roots(
 )
 
 
-def plan(working_directory: str = "/home/u/nb", roots: Roots = ROOTS) -> Tree:
+def plan(
+    working_directory: str = "/home/u/nb",
+    roots: Roots = ROOTS,
+    points: tuple[str, ...] = ("/home/u/nb/out", "/data/y"),
+) -> Tree:
     return tree(
         roots,
         working_directory=working_directory,
-        writable_points=("/home/u/nb/out", "/data/y"),
+        writable_points=points,
         masks=("/opt/x/sandbox_kernel/trusted", "/elsewhere/trusted"),
         memory_files=(("/etc/hosts", "x"), ("/etc/localtime", "x"), ("/usr/lib/os", "x")),
         scratch_bytes=1,
@@ -39,6 +43,12 @@ def test_the_notebooks_folder_and_the_parents_of_writable_points_exist() -> None
 
 def test_a_working_directory_inside_a_root_is_not_made() -> None:
     assert "/usr/lib/nb" not in plan("/usr/lib/nb").directories
+
+
+def test_the_root_itself_is_not_made() -> None:
+    """A notebook in `/` or in a folder that stands there, such as /tmp."""
+    assert "/" not in plan("/").directories
+    assert "/" not in plan("/tmp", points=("/tmp",)).directories
 
 
 def test_what_is_bound_or_linked_is_not_written_from_memory() -> None:
