@@ -56,6 +56,14 @@ def shown(data: Any, metadata: Any = None, **rules: Any) -> dict[str, Any]:
         ("application/vnd.plotly.v1+json", {"data": []}, "note", None, "kept"),
         ("application/vnd.dataresource+json", {}, "note", "note", "kept"),
         ("text/x-anything", "x", "note", "note", "kept"),
+        # What extensions of JupyterLab draw as code, as documents, or with requests.
+        ("text/vnd.mermaid", "graph TD; a-->b; click a href 'x'", "note", "note", "kept"),
+        ("application/pdf", "JVBERi0xLjQ=", "note", "note", "kept"),
+        ("application/vnd.jupyter.error", {"name": "x"}, "note", "note", "kept"),
+        ("application/vnd.vega.v4+json", {"marks": []}, "note", "note", "kept"),
+        ("application/vnd.drawio+xml", "<mxfile/>", "note", "note", "kept"),
+        ("application/vdom.v1+json", {"tagName": "script"}, "note", "note", "kept"),
+        ("application/geo+json;x=1", {}, "note", "note", "note"),
     ],
 )
 def test_each_type_under_each_rule(
