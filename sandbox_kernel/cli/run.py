@@ -74,6 +74,10 @@ class _WrongUse(Exception):
     """What was asked for cannot be done; the text says what would be right."""
 
 
+class _NoResults(Exception):
+    """The file of results cannot be written."""
+
+
 def _run(arguments: argparse.Namespace) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -82,12 +86,12 @@ def _run(arguments: argparse.Namespace) -> int:
         raise _WrongUse("--jobs must be at least 1")
     from ..jupyter.policy_identity import policy_digest
     from ..jupyter.results_file import settled
-    from ..jupyter.run import RunOptions, content_digest, plan
+    from ..jupyter.run import RunOptions, digest_of, plan
 
     try:
         digest = policy_digest(arguments.policy)
         jobs = plan(arguments.notebooks, arguments.out)
-    except (KernelFault, FileNotFoundError) as error:
+    except (KernelFault, FileNotFoundError, ValueError) as error:
         raise _WrongUse(str(error)) from None
     if not jobs:
         raise _WrongUse("there is no notebook in what was named")
@@ -99,20 +103,28 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.fresh:
         results.unlink(missing_ok=True)
     options = RunOptions(
-        arguments.policy, digest, arguments.jobs, arguments.keep_going, arguments.timeout
+        arguments.policy,
+        digest,
+        arguments.out.resolve(),
+        arguments.jobs,
+        arguments.keep_going,
+        arguments.timeout,
     )
     known = settled(results)
     done: list[Record] = []
     left: list[Job] = []
     for job in jobs:
-        record = known.get((job.name, content_digest(job.source.read_bytes()), digest))
+        record = known.get((job.name, digest_of(job.source), digest))
         if record is None:
             left.append(job)
         else:
             done.append(record)
     if done:
         print(f"{len(done)} of {len(jobs)} have a result already", file=sys.stderr)
-    done += _play(left, options, results, quiet=arguments.no_progress)
+    try:
+        done += _play(left, options, results, quiet=arguments.no_progress)
+    except _NoResults as error:
+        raise _WrongUse(f"{results}: {error}") from None
     return _report(done)
 
 
@@ -124,9 +136,13 @@ def _play(jobs: list[Job], options: RunOptions, results: Path, *, quiet: bool) -
     from ..jupyter.run import Batch
 
     done = []
+    try:
+        file = ResultsFile(results)
+    except OSError as error:
+        raise _NoResults(error.strerror) from None
     hidden = True if quiet else None  # None: hidden where stderr is no terminal.
     with (
-        ResultsFile(results) as file,
+        file,
         tqdm(total=len(jobs), unit="notebook", disable=hidden, file=sys.stderr) as bar,
         _interrupted_by_sigterm(),
         Batch(jobs, options) as batch,
@@ -154,7 +170,9 @@ def _report(done: list[Record]) -> int:
 def _line(record: Record) -> str:
     verdict = record.verdict
     cell = "" if verdict.cell is None else f", cell {verdict.cell + 1}"
-    return f"{record.notebook}: {verdict.outcome.value} ({verdict.code}{cell}): {verdict.detail}"
+    line = f"{record.notebook}: {verdict.outcome.value} ({verdict.code}{cell}): {verdict.detail}"
+    # Names and details are a stranger's: they may neither begin a line nor command a terminal.
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.preprocessors import Execute
-from nbgrader.utils import is_grade
+from nbgrader.utils import is_grade, is_locked
 from traitlets import Unicode
 from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
@@ -258,7 +258,20 @@ class ContainedExecute(Execute):
             wanted = {"wall_time": f"{self.cell_time} s"}
             reply = await self._command("limits", wanted)
             if reply.get("status") != "ok":
-                self.log.warning("the course's timeout is not used: %s", reply.get("evalue"))
+                # With less time than the teacher gives, honest answers would count as timed out.
+                raise NotGraded(
+                    f"the course's timeout of {self.cell_time} s is more than policy "
+                    f"{self.sandbox_policy} allows: {reply.get('evalue')}. Give a policy of the "
+                    "course's own that much in [limits.max], and name it in "
+                    "c.ContainedExecute.sandbox_policy"
+                )
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: Any, index: int
+    ) -> tuple[NotebookNode, Any]:
+        """Called by nbconvert for each cell. A test's source is not in the session's history."""
+        self._check_assign_resources(resources)
+        return self.execute_cell(cell, index, store_history=not is_locked(cell)), resources
 
     async def on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         """Called by nbclient before each cell that it runs."""

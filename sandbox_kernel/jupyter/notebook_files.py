@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections import Counter
 from itertools import count
@@ -29,6 +30,23 @@ class BadNotebook(ValueError):
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a notebook file, however it came there.
+
+    Raises BadNotebook with code `notebook.not-a-file` or `.too-big`, OSError.
+    """
+    # Without O_NONBLOCK a pipe in place of a notebook would hold the batch for ever.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise BadNotebook("notebook.not-a-file", "it is no regular file")
+        if status.st_size > MOST_BYTES:
+            raise BadNotebook(
+                "notebook.too-big", f"{status.st_size} bytes; a notebook may have {MOST_BYTES}"
+            )
+        return file.read(MOST_BYTES + 1)
 
 
 def parse(content: bytes) -> NotebookNode:
@@ -63,9 +81,14 @@ def parse(content: bytes) -> NotebookNode:
     return notebook
 
 
-def write(path: Path, notebook: NotebookNode) -> None:
-    """Write a notebook so that a reader sees all of it or the file that was there before."""
+def write(path: Path, notebook: NotebookNode, within: Path) -> None:
+    """Write a notebook so that a reader sees all of it or the file that was there before.
+
+    `within` is a resolved folder that no link on the way may lead out of. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.resolve().is_relative_to(within):
+        raise PermissionError(f"{path.parent} leads out of {within}")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(descriptor, "w", encoding="utf-8") as file:

@@ -16,6 +16,8 @@ from typing import Any
 
 from .outcomes import Outcome, Verdict
 
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 @dataclass(frozen=True)
 class Record:
@@ -57,7 +59,9 @@ class ResultsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab")  # noqa: SIM115  # closed by `close`
+        # A link in its place would have the results appended to somebody's other file.
+        descriptor = os.open(path, _APPEND, 0o666)
+        self._file = open(descriptor, "ab")  # noqa: SIM115  # closed by `close`
         if self._file.tell() and not _ends_in_newline(path):
             self._file.write(b"\n")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import os
 import queue
 import shutil
 import tempfile
@@ -19,23 +21,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .notebook_files import BadNotebook, parse, write
+from .notebook_files import BadNotebook, parse, read, write
 from .outcomes import Outcome, Verdict, denials, judge
 from .results_file import Record
 from .unattended import UnattendedClient, execute
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """How the notebooks of a batch are run.
 
-    `policy` is the name of a policy and `policy_digest` what tells its content from another; `jobs`
-    notebooks run at a time; `keep_going` runs the cells behind one that failed; `timeout` is for a
+    `policy` is the name of a policy and `policy_digest` what tells its content from another; `out`
+    is the resolved folder for what comes of them, closed to every cell; `jobs` notebooks run at a
+    time; `keep_going` runs the cells behind one that failed; `timeout` is for a
     whole notebook, in seconds, beside the policy's limits for each cell.
     """
 
     policy: str
     policy_digest: str
+    out: Path
     jobs: int = 1
     keep_going: bool = False
     timeout: float | None = None
@@ -57,7 +63,8 @@ class Batch:
         self._jobs = iter(jobs)
         self._options = options
         self._results: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()
-        self._folder = Path(tempfile.mkdtemp(prefix="sandbox-run-"))
+        # Names of sockets may have about 100 bytes, so TMPDIR, which may be deep, is not asked.
+        self._folder = Path(tempfile.mkdtemp(prefix="sandbox-run-", dir="/tmp"))
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="sandbox-batch")
@@ -111,7 +118,7 @@ async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> 
     began = time.monotonic()
     digest, refused, seen = "", 0, None
     try:
-        content = await asyncio.to_thread(job.source.read_bytes)
+        content = await asyncio.to_thread(read, job.source)
         digest = content_digest(content)
         notebook = await asyncio.to_thread(parse, content)
     except BadNotebook as bad:
@@ -124,13 +131,22 @@ async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> 
             connection_file,
             notebook_path=str(job.source),
             sandbox_policy=options.policy,
+            closed=(str(options.out),),
             allow_errors=options.keep_going,
         )
-        verdict = judge(client.runs, await execute(client, options.timeout))
+        try:
+            verdict = judge(client.runs, await execute(client, options.timeout))
+        except Exception as error:
+            # nbclient meets what a hostile kernel says with whatever Python raises.
+            _log.warning("%s: nbclient failed", job.name, exc_info=True)
+            verdict = Verdict(Outcome.CRASHED, "notebook.client", f"nbclient failed: {error!r}")
         refused = denials(client.runs)
         seen = client.nb
     if seen is not None and verdict.outcome is not Outcome.NOT_RUN:
-        await asyncio.to_thread(write, job.target, seen)
+        try:
+            await asyncio.to_thread(write, job.target, seen, options.out)
+        except (OSError, ValueError) as error:
+            verdict = Verdict(Outcome.NOT_RUN, "output.unwritable", f"{job.target}: {error}")
     return Record(
         notebook=job.name,
         digest=digest,
@@ -149,12 +165,22 @@ def content_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def digest_of(notebook: Path) -> str:
+    """The digest of a notebook file; empty for one that cannot be read, which none has."""
+    try:
+        return content_digest(read(notebook))
+    except (BadNotebook, OSError):
+        return ""
+
+
 def plan(notebooks: Sequence[Path], out: Path) -> list[Job]:
     """The jobs for notebook files and folders; a folder means all notebooks below it.
 
-    A file that is named twice is run once. Targets lie in `out` in the folders that the notebooks
-    lie in, relative to the working directory, or under `absolute/` when they lie elsewhere.
-    Raises FileNotFoundError for a path that is not there.
+    A file that is named twice is run once; links below a folder are left out. Targets lie in `out`
+    in the folders that the notebooks lie in, relative to the working directory, or under
+    `absolute/` when they lie elsewhere.
+    Raises FileNotFoundError for a path that is not there, ValueError where an output would take
+    the place of a notebook or of another output.
     """
     found: dict[Path, Job] = {}
     own = out.resolve()
@@ -164,15 +190,26 @@ def plan(notebooks: Sequence[Path], out: Path) -> list[Job]:
         for path in _expand(given, own):
             source = path.resolve()
             if source not in found:
-                name, target = _place(path.absolute())
+                name, target = _place(Path(os.path.abspath(path)))
                 found[source] = Job(name, source, own / target)
+    taken: dict[Path, Job] = {}
+    for job in found.values():
+        if job.target in found:
+            raise ValueError(f"{job.name}: its output would take the place of a notebook")
+        if taken.setdefault(job.target, job) is not job:
+            raise ValueError(
+                f"{job.name} and {taken[job.target].name}: both outputs would be {job.target}"
+            )
     return list(found.values())
 
 
 def _expand(given: Path, out: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
-    below = sorted(path for path in given.rglob("*.ipynb") if path.is_file())
+    # A link in a folder of strangers leads to somebody else's notebook.
+    below = sorted(
+        path for path in given.rglob("*.ipynb") if path.is_file() and not path.is_symlink()
+    )
     return [
         path
         for path in below

@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
+
+from sandbox_kernel.trusted.launch_inputs import LaunchInputs
 
 from .notebook_client import SandboxNotebookClient
 from .outcomes import CellRun, Outcome, Verdict
@@ -53,8 +56,17 @@ class OwnKernelSpecs(KernelSpecManager):
 class UnattendedClient(SandboxNotebookClient):
     """nbclient that keeps what the supervisor says beside what the cells say."""
 
-    def __init__(self, notebook: NotebookNode, connection_file: Path, **options: Any) -> None:
-        """`connection_file` must lie in a folder that is private and has a short path."""
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        connection_file: Path,
+        closed: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        """`connection_file` must lie in a folder that is private and has a short path.
+
+        `closed` are absolute paths that no cell may open, whatever its policy grants.
+        """
         super().__init__(
             notebook,
             timeout=None,
@@ -66,6 +78,7 @@ class UnattendedClient(SandboxNotebookClient):
             **options,
         )
         self.connection_file = connection_file
+        self._closed = closed
         self.runs: list[CellRun] = []
         self.output_bytes = 0
 
@@ -77,6 +90,10 @@ class UnattendedClient(SandboxNotebookClient):
         manager.connection_file = str(self.connection_file)
         manager.ip = str(self.connection_file.with_suffix(""))
         return manager
+
+    def launch_inputs(self) -> LaunchInputs:
+        """Called when the kernel's manager is made."""
+        return msgspec.structs.replace(super().launch_inputs(), closed=self._closed)
 
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int

@@ -43,6 +43,8 @@ class LaunchInputs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notebook: str | None = None
     requests: Any = None
     policy: str | None = None
+    #: Absolute paths that no cell may open, whatever is granted to it.
+    closed: tuple[str, ...] = ()
 
 
 def hand_over(inputs: LaunchInputs) -> int:
@@ -89,5 +91,6 @@ def with_inputs(options: LaunchOptions, inputs: LaunchInputs) -> LaunchOptions:
         options,
         notebook=options.notebook or inputs.notebook,
         policy=options.policy or inputs.policy,
+        closed=(*options.closed, *inputs.closed),
         metadata=inputs.requests if options.metadata is None else options.metadata,
     )

@@ -22,6 +22,7 @@ class LaunchOptions:
     `notebook`: path of the notebook that the kernel runs for; it may ask for rights.
     `resolver`: gives the addresses of a host name, instead of the system's resolver.
     `data_dir`: where the audit log and the approval store lie, instead of Jupyter's data directory.
+    `closed`: absolute paths that no cell may open, whatever is granted to it.
     `metadata`: the notebook's `metadata.sandbox` where there is no notebook file to read it from.
     """
 
@@ -31,4 +32,5 @@ class LaunchOptions:
     notebook: str | None = None
     resolver: Callable[[str], list[str]] | None = None
     data_dir: str | None = None
+    closed: tuple[str, ...] = ()
     metadata: object = None

@@ -45,7 +45,7 @@ def _places(
         notebook=notebook,
         home=os.path.expanduser("~"),
         read_only=policies.paths,
-        closed=(data_directory(options), runtime_directory()),
+        closed=(data_directory(options), runtime_directory(), *options.closed),
         canonical=os.path.realpath,
     )
 

@@ -194,6 +194,31 @@ ATTACKS: dict[str, Attack] = {
         "failed",
         ALL,
     ),
+    "watches_from_a_thread": Attack(
+        {
+            "double": "import threading, time\n"
+            "log = []\n"
+            "def spy():\n"
+            "    while True:\n"
+            "        log.extend(each for each in In if 'assert all(' + 'double' in each)\n"
+            "        time.sleep(0.002)\n"
+            "threading.Thread(target=spy, daemon=True).start()\n" + HONEST["double"],
+            "guess": "def guess():\n    print(set(log))\n    return 1.0",
+        },
+        ALL,
+        "passed",
+        ALL,
+    ),
+    "reads_history": Attack(
+        {
+            "guess": "def guess():\n"
+            "    print([each for each in In if 'assert all(' + 'double' in each])\n"
+            "    return 1.0"
+        },
+        ALL,
+        "passed",
+        ALL,
+    ),
     # What contained grading cannot stop, and says so in the teacher's page.
     "lies_about_equality": Attack(
         {

@@ -30,16 +30,26 @@ def test_the_teachers_answers_earn_all_points_and_the_empty_ones_none(tmp_path: 
     assert (course.root / "feedback" / "ada" / "weather" / "weather.html").is_file()
 
 
-def test_without_a_usable_policy_nothing_is_scored(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("c.ContainedExecute.sandbox_policy = 'nowhere'", "policy nowhere"),
+        ("c.ExecutePreprocessor.timeout = 7200", "timeout of 7200 s is more than policy grading"),
+    ],
+    ids=["no policy", "more time than the policy has"],
+)
+def test_what_no_submission_is_to_blame_for_is_no_score(
+    tmp_path: Path, line: str, said: str
+) -> None:
     course = Course(tmp_path / "classroom", tmp_path / "home")
     course.home.mkdir()
     shutil.copytree(REPOSITORY / "notebooks" / "classroom", course.root)
     config = course.root / "nbgrader_config.py"
-    config.write_text(f"c.ContainedExecute.sandbox_policy = 'nowhere'\n{config.read_text()}")
+    config.write_text(f"{line}\n{config.read_text()}")
     course.nbgrader("generate_assignment weather")
     shutil.copytree(course.root / "source", course.root / "submitted" / "ada")
     done = course.nbgrader("autograde weather", check=False)
     assert done.returncode != 0
-    assert "policy nowhere" in done.stderr
+    assert said in done.stderr
     assert not (course.root / "autograded" / "ada" / "weather").exists()
     assert course.scores("weather") == {"ada": 0}

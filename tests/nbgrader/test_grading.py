@@ -48,6 +48,8 @@ def test_plain_score(student: str, plain: Graded) -> None:
         ("finds_tests_in_source", CANARY),
         ("finds_tests_in_itself", CANARY),
         ("reads_others", "return 2 * x"),
+        ("watches_from_a_thread", CANARY),
+        ("reads_history", CANARY),
     ],
 )
 def test_what_is_out_of_reach_is_not_read(

@@ -66,9 +66,9 @@ def command(course: Path, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     return line, {"cwd": course, "env": environment, "text": True}
 
 
-def run(course: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(course: Path, *arguments: str, seconds: float = 200) -> subprocess.CompletedProcess[str]:
     line, options = command(course, *arguments)
-    return subprocess.run(line, capture_output=True, timeout=200, **options)
+    return subprocess.run(line, capture_output=True, timeout=seconds, **options)
 
 
 def records(course: Path) -> dict[str, Mapping[str, Any]]:
@@ -228,9 +228,9 @@ def kernels_of(course: Path) -> list[int]:
     return found
 
 
-def until(condition: Any) -> None:
+def until(condition: Any, seconds: float = SOON) -> None:
     """Wait for a condition that another process brings about."""
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + seconds
     for _ in pauses():
         if condition():
             return

@@ -124,9 +124,9 @@ def test_python_and_whatever_it_asks_for_may_run(metadata: dict[str, Any]) -> No
 
 def test_writing_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out.ipynb"
-    write(target, parsed(notebook(cell("new"))))
+    write(target, parsed(notebook(cell("new"))), tmp_path)
     assert parse(target.read_bytes()).cells[0].source == "new"
     with pytest.raises(AttributeError):
-        write(target, None)  # type: ignore[arg-type]
+        write(target, None, tmp_path)  # type: ignore[arg-type]
     assert parse(target.read_bytes()).cells[0].source == "new"
     assert [path.name for path in target.parent.iterdir()] == ["out.ipynb"]
