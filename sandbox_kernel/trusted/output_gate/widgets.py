@@ -225,10 +225,11 @@ def _own_keys(value: Any) -> Any:
 
 
 def _icon(value: Any) -> str:
-    """Names of icons become class names: none that is Jupyter's own."""
+    """Names of icons become class names: `fa-` goes before the first, the others must have it."""
     if not isinstance(value, str) or not _ICON.match(value):
         return ""
-    return " ".join(word for word in value.split() if not word.startswith(("jp-", "lm-", "p-")))
+    first, *others = value.split() or [""]
+    return " ".join([first, *(name for name in others if name.startswith("fa-"))])
 
 
 def _layout(key: str, value: Any) -> str | None:
