@@ -1,10 +1,10 @@
-"""Finding installed modules with few system calls.
+"""Finding and loading installed modules without asking the supervisor for each path.
 
-Without a mount namespace each question about a path goes to the supervisor, and the stock finder
-asks four times for one module. Here a directory of the installed environment is listed once; a
-name in the list is taken without another look. What is not in it is looked for as ever, which sees
-what was installed since; a module that was removed since fails when it is loaded.
-`importlib.invalidate_caches` forgets the lists.
+Without a mount namespace each question about a path goes to it, and the stock finder and loader
+ask seven times for one module. Here files are read unasked (see shared.unasked), and a directory
+of the installed environment is listed once; a name in the list is taken without another look. What
+is not in it is looked for as ever, which sees what was installed since; a module that was removed
+since fails when it is loaded. `importlib.invalidate_caches` forgets the lists.
 """
 
 from __future__ import annotations
@@ -25,11 +25,34 @@ from importlib.machinery import (
 )
 from importlib.util import spec_from_file_location
 from types import ModuleType
+from typing import Any
+
+from ..shared.unasked import UNASKED
+
+#: The plain calls: those that cells see ask the supervisor when they fail.
+_open, _stat = os.open, os.stat
+_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class InstalledLoader(SourceFileLoader):
+    """Loads a module of the installed environment from its byte code or source."""
+
+    def path_stats(self, path: str) -> dict[str, Any]:
+        """Modification time and size of the source. Raises OSError."""
+        status = _stat(path, dir_fd=UNASKED)
+        return {"mtime": status.st_mtime, "size": status.st_size}
+
+    def get_data(self, path: str) -> bytes:
+        """The content of a file. Raises OSError."""
+        descriptor = _open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=UNASKED)
+        with open(descriptor, "rb", buffering=0) as file:
+            return file.read()
+
 
 #: In the order in which the stock finder tries them.
 _LOADERS: tuple[tuple[Callable[[str, str], Loader], list[str]], ...] = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
-    (SourceFileLoader, SOURCE_SUFFIXES),
+    (InstalledLoader, SOURCE_SUFFIXES),
     (SourcelessFileLoader, BYTECODE_SUFFIXES),
 )
 _SUFFIXES = tuple((suffix, loader) for loader, suffixes in _LOADERS for suffix in suffixes)
@@ -66,7 +89,11 @@ class InstalledFinder(FileFinder):
         names = cls.lists.get(folder)
         if names is None:
             try:
-                names = frozenset(os.listdir(folder))
+                descriptor = _open(folder, _READ_FOLDER, dir_fd=UNASKED)
+                try:
+                    names = frozenset(os.listdir(descriptor))
+                finally:
+                    os.close(descriptor)
             except OSError:
                 names = frozenset()
             cls.lists[folder] = names

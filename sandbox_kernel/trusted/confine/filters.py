@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 
+from ...shared.unasked import UNASKED
 from . import syscalls as table
 from .bpf import ALLOW, NOTIFY, Arg, Case, Rule, compile_filter, refuse
 from .level import Level
@@ -38,7 +39,8 @@ def seccomp_rules(
     for group in (table.METADATA, table.OPENS, table.TREE_CHANGES):
         put(group, path_action)
     if not inside_mounts:
-        rules["newfstatat"] = _own_status(path_action)
+        rules["newfstatat"] = _status(path_action)
+        rules["openat"] = _open(path_action, table.READING_FLAGS[machine])
     if not inside_mounts and not truncation_mediated:
         rules["truncate"] = Rule(refuse(errno.EPERM))
     if inside_mounts:
@@ -89,10 +91,22 @@ def _clone(fork: int) -> Rule:
     )
 
 
-def _own_status(otherwise: int) -> Rule:
-    """glibc's fstat: an open descriptor, an empty path. A path in its place tells what `stat` of
-    it tells, which is a stated gap."""
-    return Rule(otherwise, (Case((Arg(3, table.AT_EMPTY_PATH),), ALLOW),))
+def _status(otherwise: int) -> Rule:
+    """Unasked: glibc's fstat (an open descriptor, an empty path), and who says so.
+
+    What `stat` of a path tells is a stated gap.
+    """
+    own = Case((Arg(3, table.AT_EMPTY_PATH),), ALLOW)
+    return Rule(otherwise, (own, Case((_UNASKED,), ALLOW)))
+
+
+def _open(otherwise: int, reading: int) -> Rule:
+    """Unasked: who says so and opens for reading, where Landlock decides."""
+    reads = Arg(2, 0, 0xFFFFFFFF & ~reading)
+    return Rule(otherwise, (Case((_UNASKED, reads), ALLOW),))
+
+
+_UNASKED = Arg(0, UNASKED & 0xFFFFFFFF)
 
 
 def _one_of(index: int, values: Iterable[int], otherwise: int) -> Rule:

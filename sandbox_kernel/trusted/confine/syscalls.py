@@ -118,6 +118,8 @@ ABSENT: Final = _group(
 
 #: fstatat and statx: the descriptor itself is meant (stat(2)).
 AT_EMPTY_PATH: Final = 0x1000
+#: O_CLOEXEC and O_DIRECTORY: an open with no other flag changes nothing and makes nothing.
+READING_FLAGS: Final = {"x86_64": 0x80000 | 0x10000, "aarch64": 0x80000 | 0x4000}
 #: pthread_create's shape: a thread of this process and no new namespace (clone(2)).
 CLONE_THREAD: Final = 0x00010000
 CLONE_NEW_ANY: Final = 0x7E020000

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_kernel.shared.unasked import UNASKED
 from sandbox_kernel.trusted.confine.level import Level
 
 from .conftest import NOBODY, Start, World, paths_for_nobody, python_for_nobody, refused
@@ -76,6 +77,22 @@ def test_dot_dot_and_proc_lead_nowhere(world: World, start: Start, level: Level)
         worker,
         "d = os.open('.', os.O_RDONLY); os.open('../outside/secret.txt', os.O_RDONLY, dir_fd=d)",
     )
+
+
+def test_who_says_that_nobody_need_be_asked_gets_no_more(
+    world: World, start: Start, level: Level
+) -> None:
+    """See shared.unasked: Landlock alone decides then, and it knows of no grant."""
+    (world.nb / "a.txt").write_text("A")
+    worker = start(world.files('path = "a.txt"\nmode = "read"'), level)
+    unasked = f"os.close(os.open(PATH, os.O_RDONLY | os.O_CLOEXEC, dir_fd={UNASKED}))"
+    worker.run(unasked.replace("PATH", "os.__file__"))
+    refused(worker, unasked.replace("PATH", "'ROOT/outside/secret.txt'"))
+    refused(worker, unasked.replace("PATH", "'/etc/shadow'"))
+    refused(worker, unasked.replace("PATH", "'a.txt'"))
+    if level is not Level.FULL:
+        refused(worker, unasked.replace("PATH", "'ROOT/nb/a.txt'"))
+    assert worker.value("open('a.txt').read()") == "A"
 
 
 def test_a_link_in_a_grant_does_not_lead_out(world: World, start: Start, level: Level) -> None:

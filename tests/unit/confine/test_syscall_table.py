@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_kernel.shared.unasked import UNASKED as NUMBER
 from sandbox_kernel.trusted.confine import syscalls as table
 from sandbox_kernel.trusted.confine.bpf import ALLOW, KILL, NOTIFY, refuse
 from sandbox_kernel.trusted.confine.filters import seccomp_program
@@ -18,6 +19,7 @@ from tests.unit.confine.interpreter import run
 FULL, NO_NS, LANDLOCK = Level.FULL, Level.NO_NAMESPACES, Level.LANDLOCK_ONLY
 NO = refuse(errno.EPERM)
 CWD = 2**64 - 100
+UNASKED = 2**64 + NUMBER
 
 
 def verdict(
@@ -45,6 +47,14 @@ CALLS = [
     ("newfstatat", (CWD,), ALLOW, NOTIFY, ALLOW),
     ("newfstatat", (5, 1 << 40, 1 << 41, 0x1000), ALLOW, ALLOW, ALLOW),
     ("newfstatat", (5, 1 << 40, 1 << 41, 0x1100), ALLOW, NOTIFY, ALLOW),
+    ("newfstatat", (UNASKED, 1 << 40, 1 << 41, 0), ALLOW, ALLOW, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_RDONLY | os.O_CLOEXEC), ALLOW, ALLOW, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_RDONLY | os.O_DIRECTORY), ALLOW, ALLOW, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_WRONLY | os.O_CLOEXEC), ALLOW, NOTIFY, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_RDONLY | os.O_TRUNC), ALLOW, NOTIFY, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_RDONLY | os.O_CREAT), ALLOW, NOTIFY, ALLOW),
+    ("openat", (UNASKED, 1 << 40, os.O_PATH), ALLOW, NOTIFY, ALLOW),
+    ("openat", (5, 1 << 40, os.O_RDONLY | os.O_CLOEXEC), ALLOW, NOTIFY, ALLOW),
     ("renameat2", (), ALLOW, NOTIFY, ALLOW),
     ("fchmodat", (), ALLOW, NOTIFY, NO),
     ("fchmod", (), ALLOW, NO, NO),

@@ -55,6 +55,7 @@ def run(site: Path) -> Run:
 
 
 FIND = """
+KINDS = "ExtensionFileLoader SourceFileLoader SourcelessFileLoader NamespaceLoader".split()
 names = "package package.inner package.module plain spread spread.part nothing json.decoder _json"
 found = {}
 for name in names.split():
@@ -62,7 +63,7 @@ for name in names.split():
     found[name] = spec and [
         spec.origin,
         list(spec.submodule_search_locations) if spec.submodule_search_locations else None,
-        type(spec.loader).__name__,
+        [kind for kind in KINDS if isinstance(spec.loader, getattr(importlib.machinery, kind))],
         spec.cached,
     ]
 print(json.dumps(found))
@@ -91,6 +92,18 @@ print(json.dumps([stats, calls.count("os.listdir")]))
 """)
     assert asked[0] == []
     assert asked[1] == 1  # The inner package's folder: the others were listed before.
+
+
+def test_byte_code_and_source_are_read_as_ever(run: Run) -> None:
+    assert run("""
+import py_compile, package.module
+seen = [package.module.value, importlib.util.find_spec("plain").loader.get_source("plain")]
+py_compile.compile(top + "/site/plain.py")
+with open(top + "/site/plain.py", "w") as file:
+    file.write("value = 20")  # Another size: the byte code is stale.
+import plain
+print(json.dumps([*seen, plain.value]))
+""") == [1, "value = 2", 20]
 
 
 def test_what_is_installed_later_is_found(run: Run) -> None:
