@@ -23,6 +23,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -32,8 +33,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..shared.messages import CopyTaken, TakeCopy
-from .limits.sampling import Sample, alone, number_inside
+from .limits import walls
+from .limits.sampling import MonitorFailed, Sample, alone, number_inside
 from .worker_process import WorkerProcess
+
+_log = logging.getLogger(__name__)
 
 Mode = Literal["off", "adaptive", "always"]
 
@@ -103,6 +107,8 @@ class Copy:
     seconds: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     gone: bool = False
+    #: The resource limits that it has when it is awake.
+    walls: dict[int, tuple[int, int]] = field(default_factory=dict)
     #: Why it is not to be kept, where it was ordered only to end what cells left running.
     unwanted: str = ""
 
@@ -226,6 +232,11 @@ class Snapshots:
                 copy.number_inside = number_inside(pid)
                 if not copy.number_inside:
                     break
+                try:
+                    copy.walls = walls.hold_still(pid)
+                except MonitorFailed as failure:
+                    _log.error("%s", failure)
+                    break
                 copy.pid = pid
                 copy.changed.set()
                 self._settled(copy)
@@ -316,8 +327,10 @@ class Snapshots:
         out, its_out = os.pipe()
         err, its_err = os.pipe()
         try:
+            walls.let_go(copy.pid, copy.walls)
             copy.link.sendmsg([b"wake"], [_rights(its_channel.fileno(), its_out, its_err)])
-        except OSError:
+        except (OSError, MonitorFailed) as error:
+            _log.error("the copy cannot be woken: %s", error)
             for fd in (out, err, copy.pidfd):
                 os.close(fd)
             channel.close()

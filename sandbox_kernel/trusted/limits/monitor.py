@@ -76,6 +76,7 @@ class Monitor:
         self._begin: Sample | None = None
         self._last: Sample | None = None
         self._escalation = Escalation()
+        self._failure: MonitorFailed | None = None
         self._pause = BetweenCells(self)
         self._answers = Answers()
         self._published = 0.0
@@ -169,7 +170,7 @@ class Monitor:
 
     def begin_cell(self, narrowed: Mapping[str, Limit] | None = None) -> None:
         """A request goes to the worker. `narrowed`: the limits of this cell alone."""
-        self._escalation = Escalation()
+        self._escalation, self._failure = Escalation(), None
         self.force.take_ended()
         self._answers.stop()
         if self.tree is None:
@@ -343,7 +344,10 @@ class Monitor:
             self.force.kill_at_once(reached)
             return
         if ends_at is not None and sample.clock >= ends_at:
-            self.force.kill(self._escalation.reached, self.grace)
+            if self._failure is not None and self._escalation.reached is None:
+                self.force.kill_for_failure(self._failure)
+            else:
+                self.force.kill(self._escalation.reached, self.grace)
             return
         if sample.clock - self._published >= PUBLISH_EVERY:
             self._published = sample.clock
@@ -387,6 +391,7 @@ class Monitor:
 
     def _fail(self, failure: MonitorFailed) -> None:
         """What cannot be measured cannot be limited: the cell stops."""
+        self._failure = failure
         ends_at = self._escalation.ends_at(self.grace)
         if ends_at is None:
             _log.error("the monitor failed: %s", failure)

@@ -35,8 +35,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Seconds that descriptors may be on their way through the worker's sockets, and that the one of
 #: an order for a copy may.
 _IN_FLIGHT, _ORDERED_IN_FLIGHT = 0.5, 10.0
-#: Seconds that the worker may take for a copy that was ordered; then its fork is a stray.
-AWAITED = 2.0
+#: Seconds that the worker may take for a copy that was ordered; then its fork is a stray. A busy
+#: machine keeps an honest one waiting too, and what the fork uses counts meanwhile.
+AWAITED = 10.0
 #: Bytes that a copy writes to until it sleeps, about; what counts before it is looked at closely.
 _FALLING_ASLEEP = 4_000_000
 #: Seconds of CPU time that a copy may take from its word that it sleeps until it does.
@@ -59,6 +60,10 @@ class _Fork:
     first_cpu: float | None = None
     asleep: tuple[float, int] | None = None
     runs: bool = False
+
+    def falls_asleep(self) -> None:
+        """From now on it is to do nothing."""
+        self.first_cpu = self.asleep = None
 
     def look(self, process: Process, worker: Process) -> None:
         """Look closely. Raises `MonitorFailed`."""
@@ -121,6 +126,8 @@ class Tree:
             self._ended.append(self.copy)
         self.copy = pid
         self._awaited_since = None
+        if pid in self._forks:  # Until now it had not said that it sleeps.
+            self._forks[pid].falls_asleep()
 
     @property
     def awaited(self) -> bool:

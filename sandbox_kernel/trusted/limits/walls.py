@@ -33,6 +33,8 @@ _THREAD_VARIABLES = (
     "POLARS_MAX_THREADS",
     "RAYON_NUM_THREADS",
 )
+#: Bytes that a process may still map that is to sleep: an allocator may just be at its end.
+_ROOM_ASLEEP = 8_000_000
 #: Descriptors that the kernel's own side of a worker keeps open.
 OWN_DESCRIPTORS = 24
 
@@ -187,6 +189,39 @@ def give_way(pids: Iterable[int], *, gives: bool, behind: bool) -> None:
             continue  # It, or one of its threads, has ended.
         except OSError as error:
             raise MonitorFailed(f"the scheduling of the worker: {error}") from error
+
+
+def hold_still(pid: int) -> dict[int, tuple[int, int]]:
+    """Let a process that is to sleep map nothing more and write no file; gives what held before.
+
+    It has its memory already, and files in memory are files too. Raises `MonitorFailed`.
+    """
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            mapped = int(file.read().split()[0]) * resource.getpagesize() + _ROOM_ASLEEP
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    before = {}
+    for kind, value in ((resource.RLIMIT_AS, mapped), (resource.RLIMIT_FSIZE, 0)):
+        try:
+            before[kind] = resource.prlimit(pid, kind)
+            resource.prlimit(pid, kind, (value, before[kind][1]))
+        except ProcessLookupError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise MonitorFailed(f"resource limit {kind} of a dormant copy: {error}") from error
+    return before
+
+
+def let_go(pid: int, before: Mapping[int, tuple[int, int]]) -> None:
+    """Undo `hold_still`. Raises `MonitorFailed`."""
+    for kind, values in before.items():
+        try:
+            resource.prlimit(pid, kind, values)
+        except ProcessLookupError:
+            return
+        except (OSError, ValueError) as error:
+            raise MonitorFailed(f"resource limit {kind} of a dormant copy: {error}") from error
 
 
 def environment(limits: Mapping[str, Limit]) -> dict[str, str]:

@@ -120,3 +120,46 @@ def test_the_worker_cannot_pass_for_its_own_copy(start_kernel) -> None:
         assert time.monotonic() < end, found
     assert status(kernel)["protected"] is False
     assert kernel.run("print(forked[0] > 0)").text() == "True\n"  # It was no attack otherwise.
+
+
+#: Does the fork get more memory, before its word that it sleeps and afterwards?
+GROWS = """
+import mmap, os, resource
+from sandbox_kernel.sandboxed import snapshot
+def attempt(work):
+    try:
+        work()
+        return 1
+    except (OSError, MemoryError, ValueError):
+        return 0
+def fill():
+    number = os.memfd_create("held")
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    os.write(number, b"x" * 1000)
+import signal
+def grows(link, own):
+    ways = (lambda: mmap.mmap(-1, 200_000_000), lambda: bytearray(200_000_000), fill)
+    before = sum(attempt(way) for way in ways)
+    link.send(b'dormant')
+    while resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        pass
+    while resource.getrlimit(resource.RLIMIT_FSIZE)[0]:
+        pass
+    os._exit(10 * before + sum(attempt(way) for way in ways))
+snapshot._sleep = grows
+def fork(fork=os.fork):
+    global forked
+    forked = fork()
+    return forked
+os.fork = fork
+"""
+
+
+def test_a_fork_that_says_that_it_sleeps_gets_no_more_memory(start_kernel) -> None:
+    kernel = start_kernel(policy=FULL_LANGUAGE)
+    kernel.run(GROWS)
+    end = time.monotonic() + DEADLINE
+    while status(kernel)["unprotected_because"] != "the dormant copy has ended":
+        assert time.monotonic() < end, status(kernel)
+    told = kernel.run("print(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))").text()
+    assert told == "30\n"  # All three ways before, the control, and none of them afterwards.

@@ -149,6 +149,15 @@ def test_a_copy_that_does_not_sleep_is_seen() -> None:
         assert look(tree).copy_runs
 
 
+def test_what_it_does_before_it_says_that_it_sleeps_is_no_breach() -> None:
+    with family() as forked:
+        tree = as_stray(forked)
+        until(tree, lambda sample: tree._forks[forked.child].asleep is not None)
+        forked.does("burn()")
+        tree.copy_is(forked.child)
+        assert not look(tree).copy_runs
+
+
 def test_an_order_that_is_not_answered_is_overdue_and_its_fork_a_stray() -> None:
     with family() as forked:
         tree = as_stray(forked)
