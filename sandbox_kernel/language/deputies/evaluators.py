@@ -163,7 +163,13 @@ def _jinja(session: Session, module: types.ModuleType) -> None:
         return session.attributes.getattr(thing, name, *default)
 
     module.__dict__["getattr"] = read
+
+
+def _jinja_environment(session: Session, module: Any) -> None:
+    """jinja2: the Python that it writes from a template."""
+    _jinja(session, module)
     real = __import__
+    make = module.Environment.compile
 
     def import_runtime(name: str, *rest: Any) -> Any:
         of_jinja = name.partition(".")[0] == "jinja2"
@@ -175,7 +181,15 @@ def _jinja(session: Session, module: types.ModuleType) -> None:
         names["__builtins__"] = {**session.frame_builtins, "__import__": import_runtime}
         exec(code, names)
 
+    def compile_template(self: Any, source: Any, *rest: Any, **named: Any) -> Any:
+        """Compile a node or template source code."""
+        if session.ownership.owns_globals(sys._getframe(1).f_globals):
+            raise RefusedValue("Environment.compile gives a code object; use from_string")
+        return make(self, source, *rest, **named)
+
     module.__dict__["exec"] = run
+    with session.world.thawed(module.Environment):
+        module.Environment.compile = compile_template
 
 
 def _numpy_pickles(session: Session, module: types.ModuleType) -> None:
@@ -336,7 +350,7 @@ INJECTIONS: dict[str, _Injection] = {
     "pandas.core.apply": _pandas_attribute,
     "pandas.core.groupby.groupby": _pandas_attribute,
     "pandas.core.groupby.generic": _pandas_attribute,
-    "jinja2.environment": _jinja,
+    "jinja2.environment": _jinja_environment,
     "jinja2.filters": _jinja,
     "networkx.utils.decorators": _networkx,
     "numpy.lib._format_impl": _numpy_pickles,
