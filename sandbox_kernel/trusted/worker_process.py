@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
+import math
 import os
 import signal
 import socket
@@ -34,9 +35,12 @@ _MOST_UNSENT = 2 * codec.MAX_BYTES
 _MOST_WAITING = 20_000
 #: Rounds of reading before the loop's other work gets its turn.
 _ROUNDS = 16
-#: The same, when the worker is dead: what it has left in the channel, and no more, however fast
-#: another process that holds its end goes on writing.
-_LAST_TURNS = 4
+#: The same, when the worker is dead: more than a channel holds, however fast another process that
+#: has its end goes on writing.
+_LAST_ROUNDS = 4
+#: Seconds of handling messages before the loop's other work gets its turn: many small ones take
+#: longer than their bytes.
+_TURN = 0.02
 
 
 def how_it_ended(status: int) -> str:
@@ -140,6 +144,7 @@ class WorkerProcess:
         self._gone = False
         self._closed = False
         self._taking_in = False
+        self._goes_on = False
         #: What has arrived so far: bytes through channel and pipes, and output messages.
         self.received_bytes = 0
         self.received_messages = 0
@@ -264,13 +269,19 @@ class WorkerProcess:
 
     # -- from the worker
 
-    def _readable(self) -> bool:
-        """Take in what has arrived, in its order; True when there is more than one turn's worth."""
+    def _readable(self, seconds: float = _TURN, rounds: int = _ROUNDS) -> bool:
+        """Take in what has arrived, in its order, for about so many `seconds`.
+
+        True when there is more than that.
+        """
         if self._taking_in or self._gone or self._violation:
             return False
         self._taking_in = True
+        end = self._loop.time() + seconds
         try:
-            for _ in range(_ROUNDS):
+            if self._take_messages(end):
+                return True
+            for _ in range(rounds):
                 try:
                     data = self._socket.recv(_READ)
                 except BlockingIOError:
@@ -282,11 +293,8 @@ class WorkerProcess:
                     return False
                 self.received_bytes += len(data)
                 self._unpacker.feed(data)
-                for message, buffers in self._unpacker:
-                    if isinstance(message, Output | Finished):
-                        self.received_messages += isinstance(message, Output)
-                        self._publish_pipes(message.pipes)
-                    self._owner.on_message(message, buffers)
+                if self._take_messages(end):
+                    return True
             return True
         except PeerViolation as violation:
             self._loop.remove_reader(self._socket)
@@ -301,6 +309,25 @@ class WorkerProcess:
         finally:
             self._taking_in = False
 
+    def _take_messages(self, end: float) -> bool:
+        """Handle the messages that are complete; True when the loop's time `end` came before."""
+        for message, buffers in self._unpacker:
+            if isinstance(message, Output | Finished):
+                self.received_messages += isinstance(message, Output)
+                self._publish_pipes(message.pipes)
+            self._owner.on_message(message, buffers)
+            if self._loop.time() >= end:
+                if not self._goes_on:
+                    # The socket may have nothing more to say.
+                    self._goes_on = True
+                    self._loop.call_soon(self._go_on)
+                return True
+        return False
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self._readable()
+
     def _publish_pipes(self, sizes: tuple[int, int]) -> None:
         for (name, pipe), size in zip(self._pipes.items(), sizes, strict=True):
             if size > 0 and (text := pipe.read(min(size, 1 << 24))):
@@ -308,7 +335,8 @@ class WorkerProcess:
                 self._owner.on_text(name, text)
 
     def _pipe_readable(self, name: str) -> None:
-        self._readable()
+        if self._readable():
+            return  # What the pipe holds came later.
         pipe = self._pipes[name]
         text = pipe.read(_READ)
         if text:
@@ -321,9 +349,7 @@ class WorkerProcess:
         status = self._generation.exit_status()
         if status is None or self._gone:
             return
-        for _ in range(_LAST_TURNS):
-            if not self._readable():
-                break
+        self._readable(math.inf, _LAST_ROUNDS)
         for name, pipe in self._pipes.items():
             if text := pipe.read(1 << 24):
                 self._owner.on_text(name, text)

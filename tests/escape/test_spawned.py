@@ -42,6 +42,7 @@ def kernel(request, tmp_path_factory) -> Iterator[Kernel]:
     (folder / "granted" / "file").write_text("granted content")
     level = None if request.param == "full" else request.param
     made = started(folder, level=level, policy=POLICY, environment={"MY_TOKEN": "s3cret"})
+    made.run("1")  # Only then there is a worker, with walls of some level.
     with ControlClient(made.manager.connection_file) as client:
         found = client.status()["level"]
     if found == request.param:

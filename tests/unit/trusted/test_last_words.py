@@ -83,16 +83,40 @@ def test_the_last_words_of_a_worker_are_heard() -> None:
     assert heard == sent > 100
 
 
-@pytest.mark.parametrize(("turns", "all_of_it"), [(4, False), (1 << 30, True)])
+@pytest.mark.parametrize(("rounds", "all_of_it"), [(4, False), (1 << 30, True)])
 def test_who_goes_on_writing_does_not_hold_the_supervisor(
-    monkeypatch: pytest.MonkeyPatch, turns: int, all_of_it: bool
+    monkeypatch: pytest.MonkeyPatch, rounds: int, all_of_it: bool
 ) -> None:
     # In small pieces a full channel is more than the bound, as one is that somebody keeps filling.
     monkeypatch.setattr(worker_process, "_READ", 64)
-    monkeypatch.setattr(worker_process, "_LAST_TURNS", turns)
+    monkeypatch.setattr(worker_process, "_LAST_ROUNDS", rounds)
     ours, theirs, sent = _filled()
     with ours, theirs:
         taken_in, heard = asyncio.run(_ended(ours))
-    bound = 64 * worker_process._ROUNDS * (4 + 1)  # One turn more may have come before the end.
+    bound = 64 * (worker_process._ROUNDS + 4)  # A turn may have come before the end.
     assert (heard == sent) is all_of_it
     assert (taken_in <= bound) is not all_of_it
+
+
+@pytest.mark.parametrize(("turn", "fair"), [(0.0, True), (60.0, False)])
+def test_many_small_messages_leave_the_loop_its_turns(
+    monkeypatch: pytest.MonkeyPatch, turn: float, fair: bool
+) -> None:
+    monkeypatch.setattr(worker_process.WorkerProcess._readable, "__defaults__", (turn, 16))
+
+    async def run(ours: socket.socket, sent: int) -> int:
+        generation, owner = Ended(ours), Owner()
+        os.read(generation.exit_fd, 1)  # It lives.
+        worker = WorkerProcess(generation, owner)  # type: ignore[arg-type]
+        turns = 0
+        while owner.messages < sent:
+            await asyncio.sleep(0)
+            turns += 1
+        worker.close()
+        return turns
+
+    ours, theirs, sent = _filled()
+    with ours, theirs:
+        turns = asyncio.run(run(ours, sent))
+    assert (turns >= sent) is fair
+    assert (turns < 10) is not fair
