@@ -24,6 +24,7 @@ _O_PATH = os.O_PATH
 _CONTENT_BYTES = 1 << 16
 STOP_SECONDS = 0.2
 DELIVERY_SECONDS = 0.02
+DELIVERIES = 4
 IN_FLIGHT = "a descriptor on its way through a socket"
 
 
@@ -215,13 +216,21 @@ def _at_rest(pid: int) -> bool:
 def end_holders(worker: int, look: Callable[[list[int]], Holders]) -> Holders:
     """End every process of `worker`'s that `look` finds to hold what was taken away.
 
-    Descriptors on their way may be the supervisor's own, which the worker has not read yet: where
-    they are all that was found, one more look follows after DELIVERY_SECONDS, and decides.
+    Descriptors on their way may be the supervisor's own, which the worker has not read yet: who is
+    found for these alone is looked at again, DELIVERIES times after DELIVERY_SECONDS each, and the
+    last look decides.
     """
-    found = _look_and_end(worker, look, spare_in_flight=True)
-    if set(found.dangerous.values()) == {IN_FLIGHT}:
+    found = Holders()
+    for left in range(DELIVERIES, -1, -1):
+        now = _look_and_end(worker, look, spare_in_flight=left > 0)
+        waits = IN_FLIGHT in now.dangerous.values() and left > 0
+        found.still_open |= now.still_open
+        found.dangerous |= {
+            pid: why for pid, why in now.dangerous.items() if not (waits and why == IN_FLIGHT)
+        }
+        if not waits:
+            break
         time.sleep(DELIVERY_SECONDS)
-        found = _look_and_end(worker, look, spare_in_flight=False)
     return found
 
 
@@ -231,8 +240,8 @@ def _look_and_end(
     pids = processes(worker)
     with Stopped(pids) as stopped:
         found = look(pids)
-        if not spare_in_flight or set(found.dangerous.values()) != {IN_FLIGHT}:
-            for pid in found.dangerous:
+        for pid, why in found.dangerous.items():
+            if not (spare_in_flight and why == IN_FLIGHT):
                 stopped.kill(pid)
     return found
 
