@@ -14,11 +14,16 @@ c = get_config()  # noqa: F821 - JupyterHub defines it
 # The hub and its proxy do not wait for cells that compute (see yields_after in system.toml).
 short_turns_for_the_hub()
 
+# Who may log in, and is in which group. The names are those of the machine's own users, whose
+# passwords the machine checks (PAM).
+GROUPS: dict[str, set[str]] = {"teacher": set(), "student": set()}
+c.Authenticator.allowed_users = set().union(*GROUPS.values())
+c.JupyterHub.load_groups = {name: {"users": sorted(users)} for name, users in GROUPS.items()}
+
 # Who runs under which policy. The system policy bounds them all.
 c.Spawner.pre_spawn_hook = policy_by_group(
     {"teacher": "data-science", "student": "classroom"}, otherwise="locked-down"
 )
-c.JupyterHub.load_groups = {"teacher": {"users": []}, "student": {"users": []}}
 
 # A server, with its kernels, as a unit of its own with limits where systemd runs; else as a
 # process of the user's in a control group of that user's, with the numbers of [limits.person] of
@@ -28,6 +33,7 @@ if os.path.isdir("/run/systemd/system"):
     c.SystemdSpawner.mem_limit = "14G"
     c.SystemdSpawner.cpu_limit = 4.0
     c.SystemdSpawner.isolate_tmp = True
+    c.SystemdSpawner.disable_user_sudo = True
     c.SystemdSpawner.unit_extra_properties = {"LimitNICE": "20", "TasksMax": "1500"}
 else:
     c.JupyterHub.spawner_class = "sandbox_kernel.jupyter.hub_spawner.BoundedProcessSpawner"

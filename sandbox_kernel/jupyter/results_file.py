@@ -50,7 +50,13 @@ class Record:
         flat |= {"outcome": self.verdict.outcome.value} | {
             name: verdict[name] for name in ("code", "detail", "cell")
         }
-        return json.dumps(flat, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(flat, ensure_ascii=False, sort_keys=True)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            # A path that is no UTF-8 has parts that only an escape can write.
+            return json.dumps(flat, sort_keys=True)
+        return text
 
 
 class ResultsFile:
@@ -67,7 +73,7 @@ class ResultsFile:
 
     def append(self, record: Record) -> None:
         """Write a record down for good."""
-        self._file.write(record.line().encode("utf-8", "surrogatepass") + b"\n")
+        self._file.write(record.line().encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -118,6 +118,7 @@ async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> 
     began = time.monotonic()
     digest, refused, seen = "", 0, None
     try:
+        _refuse_unwritten_name(job.source)
         content = await asyncio.to_thread(read, job.source)
         digest = content_digest(content)
         notebook = await asyncio.to_thread(parse, content)
@@ -163,6 +164,14 @@ async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> 
 def content_digest(content: bytes) -> str:
     """The digest that tells one content of a notebook file from another."""
     return hashlib.sha256(content).hexdigest()
+
+
+def _refuse_unwritten_name(path: Path) -> None:
+    """Raise BadNotebook for a path that is no text: no kernel can be told of it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BadNotebook("notebook.name", "its path is no UTF-8; rename it") from None
 
 
 def digest_of(notebook: Path) -> str:
