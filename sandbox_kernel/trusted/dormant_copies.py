@@ -93,7 +93,7 @@ class DormantCopies:
         tree = self._monitor.tree
         try:
             if tree is not None and not tree.spawns and (ended := end_children(tree)):
-                _log.warning("%d processes that nobody ordered were ended", ended)
+                _log.info("%d processes that nobody ordered were ended", ended)
         except MonitorFailed as failure:
             _log.error("no copy of the worker: %s", failure)
             self.snapshots.discard(f"the monitor failed: {failure}")
