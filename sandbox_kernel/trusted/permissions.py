@@ -80,6 +80,7 @@ class Permissions:
         self.asker = Asker(supervisor.stdin.ask, supervisor.event)
         self.cell_rights: Rights | None = None
         self._followed: Rights | None = None
+        self._told: tuple[object, dict[str, Any]] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.questions = CellQuestions(supervisor, self)
         self._once_writable = self._read_once_writable(folder)
@@ -215,7 +216,8 @@ class Permissions:
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
         self._supervisor.watch.follow(self.session.rights)
         taken = self._supervisor.opened.follow(rights)
-        self.tell_worker()
+        if self._told != (self._supervisor.worker, self.worker_settings()):
+            self.tell_worker()  # A grant of files changes nothing of it.
         return taken
 
     def _watch_expiry(self, rights: Rights) -> None:
@@ -260,9 +262,10 @@ class Permissions:
 
     def tell_worker(self) -> None:
         """Give the worker its view of its rights: module names, for messages and for `%sandbox`."""
-        worker = self._supervisor.worker
+        worker, settings = self._supervisor.worker, self.worker_settings()
         if worker is not None:
-            worker.send(Settings(self.worker_settings()))
+            worker.send(Settings(settings))
+            self._told = (worker, settings)
 
     def worker_settings(self) -> dict[str, Any]:
         """What a worker is told: never a path that is closed to it, nor a reason of the policy."""
