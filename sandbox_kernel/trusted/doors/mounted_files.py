@@ -13,7 +13,7 @@ from .mount import MountDoor, Taken, Warden
 from .mount_items import Bind, Item
 from .mount_table import TooMany, plan
 from .staged_places import Committed
-from .survey import LiveHost, survey
+from .survey import HostMounts, LiveHost, survey
 from .watch import NameWatch
 
 
@@ -35,6 +35,7 @@ class MountedFiles:
         self._rights = FileRights()
         self._problem = problem
         self._watch = NameWatch(self._moved)
+        self._host = HostMounts()
 
     def follow(self, rights: FileRights) -> Taken:
         """Make the worker's file tree show what `rights` say, as the host is now."""
@@ -70,6 +71,7 @@ class MountedFiles:
     def close(self) -> None:
         """The worker is dead; staged changes are dropped."""
         self._watch.close()
+        self._host.close()
         self._door.close()
 
     def _items(self) -> tuple[Item, ...]:
@@ -78,7 +80,8 @@ class MountedFiles:
             self._problem(entry.place.written, str(problem))
         rights = self._rights
         try:
-            return plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+            host = LiveHost(self._host)
+            return plan(found.granted, host, deny=rights.deny, read_only=rights.read_only)
         except TooMany as problem:
             self._problem("files", str(problem))
             return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,21 +42,43 @@ def survey(entries: Iterable[tuple[FileEntry, str]]) -> Surveyed:
     return Surveyed(tuple(granted), tuple(problems))
 
 
+class HostMounts:
+    """The mounts of this host, read again only after one was made or taken away."""
+
+    def __init__(self) -> None:
+        self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        # "A change is an exceptional condition" there: proc_pid_mounts(5).
+        self._changes = select.poll()
+        self._changes.register(self._table, select.POLLPRI)
+        self._known: tuple[Mounted, ...] | None = None
+
+    def now(self) -> tuple[Mounted, ...]:
+        """All of them, as they are now."""
+        if self._changes.poll(0) or self._known is None:
+            self._known = mounts_at("self", "")
+        return self._known
+
+    def close(self) -> None:
+        """Not looked at any more."""
+        os.close(self._table)
+
+
 class LiveHost:
     """The real file system, looked at without following links. One for each plan."""
 
-    def __init__(self) -> None:
-        self._mounts: tuple[Mounted, ...] | None = None
+    def __init__(self, mounts: HostMounts | None = None) -> None:
+        """Without `mounts` it knows of none."""
+        self._mounts = mounts
 
     def mounts_below(self, path: str) -> tuple[int, ...]:
-        """See mount_table.Host."""
+        """See mount_items.Host."""
         if self._mounts is None:
-            self._mounts = mounts_at("self", "")
+            return ()
         below = path.rstrip("/") + "/"
-        return tuple(m.mount_id for m in self._mounts if m.point.startswith(below))
+        return tuple(m.mount_id for m in self._mounts.now() if m.point.startswith(below))
 
     def entries(self, directory: str) -> Iterable[Listed]:
-        """See mount_table.Host."""
+        """See mount_items.Host."""
         try:
             with os.scandir(directory) as found:
                 names = sorted(entry.name for entry in found)
@@ -64,7 +87,7 @@ class LiveHost:
         return [listed for name in names if (listed := _listed(directory, name)) is not None]
 
     def look(self, path: str) -> Place | None:
-        """See mount_table.Host."""
+        """See mount_items.Host."""
         try:
             found = os.lstat(path)
         except OSError:
