@@ -49,6 +49,7 @@ _FIRST_PAUSE, _LAST_PAUSE = 4, 16
 WAKE_SECONDS = 2.0
 #: Seconds between two exact looks at what a copy holds alone.
 LOOK_EVERY = 0.1
+_TOO_EARLY = "it ended before there was one with what the last cell did"
 #: Bytes that a copy of before may hold alone and yet stay until the next one sleeps.
 _SMALL = 32_000_000
 #: Names of such threads. jemalloc (in pyarrow) stops and forgets its thread around a fork, and
@@ -310,8 +311,8 @@ class Snapshots:
         copy = self._copy
         if copy is None or not copy.taken or self._stale:
             self._discard()
-            if copy is not None and self._stale:
-                self._state(False, "it ended before there was one with what the last cell did")
+            if copy is not None:
+                self._state(False, _TOO_EARLY)
             return None
         if not copy.usable:
             with contextlib.suppress(TimeoutError):
@@ -319,6 +320,7 @@ class Snapshots:
                     await copy.changed.wait()
         if not copy.usable or copy is not self._copy:
             self._discard()
+            self._state(False, _TOO_EARLY)
             return None
         self._copy = None
         self._discard_former()

@@ -231,3 +231,31 @@ def test_copies_of_before_leave_no_zombies(start_kernel) -> None:
     end = time.monotonic() + DEADLINE
     while (found := states()) != [psutil.STATUS_SLEEPING]:
         assert time.monotonic() < end, found
+
+
+def test_cells_that_are_sent_at_once_are_each_protected(kernel) -> None:
+    """However fast they come: the copy is made before the next one, if it was not yet."""
+    kernel.run("step = 0")
+    cells = [kernel.client.execute(f"step = {number}") for number in (1, 2, 3)]
+    cells.append(kernel.client.execute(f"step = 4\n{DIES}"))
+    replies = [kernel.reply_to(cell)["content"] for cell in cells]
+    assert [reply["status"] for reply in replies] == ["ok", "ok", "ok", "error"]
+    assert "are back" in replies[-1]["evalue"]
+    assert kernel.run("print(step)").text() == "3\n"
+
+
+def test_a_death_right_after_a_cell_never_undoes_what_it_did(kernel) -> None:
+    """The copy of before that cell is still there for a moment, and must not take over."""
+    for number in range(8):
+        kernel.run(f"step = {number}")
+        worker = int(kernel.request("usage_request", {}, "control").reply["content"]["pid"])
+        kernel.run(f"step = {number + 100}")
+        psutil.Process(worker).kill()
+        after = kernel.run("print(step)")
+        if "WorkerDied" in after.error:  # It reached the dead one.
+            assert "are back" in after.error or "before there was one with what" in after.error
+            after = kernel.run("print(step)")
+        if after.status == "ok":
+            assert after.text() == f"{number + 100}\n"
+        else:
+            assert "NameError" in after.error
