@@ -6,7 +6,8 @@ Rules in prose:
 2. A value may consist of words, numbers, colours, short quoted names and the functions of
    `FUNCTIONS`. There is no way to write an address: no `url()`, no `image-set()`, no escapes.
 3. Nothing is taken out of the flow: no fixed or absolute position, no negative margins, no
-   transforms, no animation. `sticky` stays, because it cannot leave its own table.
+   transforms, no animation. `sticky` stays, because it cannot leave its own table. What is only
+   hidden by clipping it to nothing (`position: absolute` with `clip`) is not displayed.
 4. A style sheet is rewritten so that each selector holds only inside its own output; `@media`
    stays, every other at-rule (`@import`, `@font-face`, …) goes. Classes and ids get a prefix.
 5. As a second layer the output is wrapped in an element with `contain: paint`, which clips
@@ -27,6 +28,8 @@ _NEGATIVE = re.compile(r"-\s*[0-9.]")
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _IMPORTANT = re.compile(r"!\s*important\Z", re.IGNORECASE)
 _MARK = re.compile(r"\"[^\"\\<\n]{0,12}\"\Z|'[^'\\<\n]{0,12}'\Z|none\Z")
+_CLIPPED_AWAY = re.compile(r"(?:^|;)\s*clip(?:-path)?\s*:\s*(?:rect|inset)\(", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"(?:^|;)\s*position\s*:\s*absolute", re.IGNORECASE)
 _CUSTOM = re.compile(r"--[A-Za-z0-9_-]{1,80}\Z")
 
 MAX_SHEET = 2_000_000
@@ -37,7 +40,7 @@ FUNCTIONS = words(
     "radial-gradient conic-gradient repeating-linear-gradient "
     "repeating-radial-gradient calc min max clamp var repeat minmax fit-content"
 )
-_COMPUTED = words("calc min max clamp var")
+_ARITHMETIC = words("calc min max clamp")
 
 
 def _any(value: str) -> bool:
@@ -45,8 +48,13 @@ def _any(value: str) -> bool:
 
 
 def _no_negative(value: str) -> bool:
+    return _never_negative(value) and "var" not in map(str.lower, _FUNCTION.findall(value))
+
+
+def _never_negative(value: str) -> bool:
+    """A number written out, or a variable, which is never negative either."""
     return _NEGATIVE.search(value) is None and not any(
-        name.lower() in _COMPUTED for name in _FUNCTION.findall(value)
+        name.lower() in _ARITHMETIC for name in _FUNCTION.findall(value)
     )
 
 
@@ -146,7 +154,7 @@ def declaration(name: str, value: str) -> str | None:
     if not bare or not value_is_inert(bare):
         return None
     if _CUSTOM.match(name):
-        if not _no_negative(bare):
+        if not _never_negative(bare):
             return None
     else:
         name = name.lower()
@@ -158,8 +166,11 @@ def declaration(name: str, value: str) -> str | None:
 
 def declarations(text: str) -> str:
     """The allowed declarations of a `style` attribute or of a rule's body."""
+    text = _COMMENT.sub(" ", text)
+    if _CLIPPED_AWAY.search(text) and _ABSOLUTE.search(text):
+        return "display: none"
     kept = []
-    for part in _COMMENT.sub(" ", text).split(";"):
+    for part in text.split(";"):
         name, colon, value = part.partition(":")
         if colon:
             done = declaration(name, value)
