@@ -114,6 +114,8 @@ class DormantCopies:
 
     def on_taken(self, message: CopyTaken) -> None:
         """Called for the worker's answer to an order for a copy."""
+        if self._monitor.tree is not None:
+            self._monitor.tree.answered()
         worker = self._supervisor.worker
         if worker is None or not self.snapshots.on_taken(worker, message):
             return

@@ -147,3 +147,18 @@ def test_the_descriptor_of_an_order_for_a_copy_may_wait_and_no_other() -> None:
         tree._check_in_flight(2, 11.1)
     with pytest.raises(MonitorFailed):
         tree._check_in_flight(1, 13.0)
+
+
+def test_as_many_may_wait_as_orders_are_not_answered() -> None:
+    tree = Tree(1)
+    tree.awaits(True, 0.0, 0)
+    tree.copy_is(None)  # Given up, and the order still lies in the worker's channel.
+    tree.awaits(True, 0.1, 0)
+    for clock in (0.2, 5.0):
+        tree._check_in_flight(2, clock)
+    tree.answered()
+    with pytest.raises(MonitorFailed):
+        tree._check_in_flight(2, 5.1)
+    tree.answered()
+    with pytest.raises(MonitorFailed):
+        tree._check_in_flight(1, 5.2)

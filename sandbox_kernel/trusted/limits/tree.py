@@ -105,6 +105,8 @@ class Tree:
     #: When the one was ordered that is not known yet.
     _awaited_since: float | None = None
     _faults_at_fork: int = 0
+    #: Orders that the worker has not answered: each lies in its channel with a descriptor of ours.
+    _orders: int = 0
     #: When there were first descriptors on their way, of the looks that all saw some.
     in_flight_since: float | None = None
     _forks: dict[int, _Fork] = field(default_factory=dict)
@@ -117,8 +119,13 @@ class Tree:
     def awaits(self, ordered: bool, clock: float, faults: int) -> None:
         """A copy was ordered, at a worker with that count of page faults; or none is wanted."""
         self._ordered |= ordered
+        self._orders += ordered
         self._awaited_since = clock if ordered else None
         self._faults_at_fork = faults
+
+    def answered(self) -> None:
+        """The worker has read one order for a copy, whatever came of it."""
+        self._orders = max(self._orders - 1, 0)
 
     def copy_is(self, pid: int | None) -> None:
         """Which one sleeps now; None when there is none and none is awaited."""
@@ -168,14 +175,14 @@ class Tree:
     def _check_in_flight(self, count: int, clock: float) -> None:
         """What is on its way for long holds memory and files that nobody can count.
 
-        The one that an order for a copy brings along may wait for the worker to read it.
+        Those that orders for a copy bring along may wait for the worker to read them.
         """
         if count == 0:
             self.in_flight_since = None
             return
         if self.in_flight_since is None:
             self.in_flight_since = clock
-        ordered = self.awaited and count == 1
+        ordered = count <= self._orders
         if clock - self.in_flight_since > (_ORDERED_IN_FLIGHT if ordered else _IN_FLIGHT):
             raise MonitorFailed(
                 f"{count} descriptors are on their way through sockets and are not received; what "
