@@ -24,6 +24,7 @@ from collections.abc import Iterable
 
 from ..disk_use import add_up
 from . import _sys_files
+from .layer_views import Views
 from .mount_items import Stage
 from .resolve import BENEATH
 from .staged_places import STAGING_BYTES
@@ -31,8 +32,6 @@ from .staged_places import STAGING_BYTES
 _WANTS_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 _COPY_BYTES = 1 << 20
 _WHITEOUT = 0
-#: Listings of directories that are kept: more than a worker may have open.
-_MOST_VIEWS = 300
 #: Seconds that a count of bytes is taken for true.
 _FRESH = 0.5
 
@@ -50,12 +49,10 @@ class PrivateLayer:
         self.stage = stage
         self.lower = lower
         self._base = tempfile.mkdtemp(prefix="sandbox-kernel-staged-")
-        for name in ("upper", "views"):
-            os.mkdir(f"{self._base}/{name}", 0o700)
+        os.mkdir(f"{self._base}/upper", 0o700)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         self.upper = os.open(f"{self._base}/upper", flags)
-        self._views = 0
-        self._view_of: dict[str, str] = {}
+        self._views = Views(f"{self._base}/views")
         self._left = STAGING_BYTES + sum(rule.max_bytes or 0 for rule in stage.rules)
         self._counted, self._counted_at = 0, -_FRESH
 
@@ -176,7 +173,7 @@ class PrivateLayer:
         if stat.S_ISDIR(status.st_mode):
             if flags & (_WANTS_CHANGE | os.O_CREAT):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            return self._open_view(path)
+            return self._views.open(path, self.names(path))
         if not stat.S_ISREG(status.st_mode):
             raise PermissionError(errno.EACCES, "neither a regular file nor a directory")
         if flags & _WANTS_CHANGE and side == self.lower:
@@ -184,36 +181,9 @@ class PrivateLayer:
             side = self.upper
         return _open(side, path, (flags & ~os.O_CREAT) | os.O_NOFOLLOW)
 
-    def _open_view(self, path: str) -> int:
-        """A directory that lists what is shown at `path`; names and kinds only.
-
-        What is opened relative to it comes to the door, which knows what it stands for.
-        """
-        self._views += 1
-        view = f"{self._base}/views/{self._views}"
-        os.mkdir(view, 0o700)
-        for name, directory in self.names(path).items():
-            if directory:
-                os.mkdir(f"{view}/{name}")
-            else:
-                os.close(os.open(f"{view}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-        self._view_of[view] = path
-        while len(self._view_of) > _MOST_VIEWS:
-            oldest = next(iter(self._view_of))
-            del self._view_of[oldest]
-            shutil.rmtree(oldest)
-        return os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
     def behind_view(self, path: str) -> str | None:
         """The path in this place that a path in one of its views stands for."""
-        prefix = f"{self._base}/views/"
-        if not path.startswith(prefix):
-            return None
-        number, _, rest = path[len(prefix) :].partition("/")
-        base = self._view_of.get(prefix + number)
-        if base is None:
-            return None
-        return f"{base}/{rest}".strip("/")
+        return self._views.behind(path)
 
     def copy_up(self, path: str, *, keep: bool = True) -> None:
         """Make `path` a file of the upper side, with the host's content if `keep`."""
@@ -272,13 +242,7 @@ class PrivateLayer:
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         if _status(self.upper, path) is not None:
             self._delete(path)
-        if self._shows(path) and not self._hidden(path) and _status(self.lower, path) is not None:
-            self._parents(path)
-            parent, name = self._parent(self.upper, path)
-            try:
-                os.mknod(name, stat.S_IFCHR, os.makedev(0, _WHITEOUT), dir_fd=parent)
-            finally:
-                os.close(parent)
+        self._hide_below(path)
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         """renameat2(2). Directories that the host has give EXDEV, as under overlayfs."""
@@ -307,12 +271,7 @@ class PrivateLayer:
         finally:
             os.close(old_parent)
             os.close(new_parent)
-        if self._shows(old) and not self._hidden(old) and _status(self.lower, old) is not None:
-            parent, name = self._parent(self.upper, old)
-            try:
-                os.mknod(name, stat.S_IFCHR, os.makedev(0, _WHITEOUT), dir_fd=parent)
-            finally:
-                os.close(parent)
+        self._hide_below(old)
 
     def link(self, old: str, new: str) -> None:
         """link(2)."""
@@ -373,6 +332,17 @@ class PrivateLayer:
                 os.mkdir(name, stat.S_IMODE(seen[1].st_mode) | 0o700, dir_fd=parent)
             finally:
                 os.close(parent)
+
+    def _hide_below(self, path: str) -> None:
+        """A whiteout over what the host has at a path, if it would be seen now."""
+        if not self._shows(path) or self._hidden(path) or _status(self.lower, path) is None:
+            return
+        self._parents(path)
+        parent, name = self._parent(self.upper, path)
+        try:
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, _WHITEOUT), dir_fd=parent)
+        finally:
+            os.close(parent)
 
     def _clear(self, path: str) -> bool:
         """Take a whiteout off; whether there was one."""

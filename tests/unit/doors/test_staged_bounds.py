@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_kernel.trusted.doors import private_layer
+from sandbox_kernel.trusted.doors import layer_views, private_layer
 from sandbox_kernel.trusted.doors.mount_items import Stage
 from sandbox_kernel.trusted.doors.private_layer import PrivateLayer
 from sandbox_kernel.trusted.doors.staged_places import commit_stage
@@ -164,7 +164,7 @@ def test_what_a_layer_takes_of_the_disk_is_counted(layer: PrivateLayer) -> None:
 def test_listings_of_directories_do_not_pile_up(
     layer: PrivateLayer, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(private_layer, "_MOST_VIEWS", most)
+    monkeypatch.setattr(layer_views, "_MOST", most)
     for _ in range(40):
         os.close(layer.open("", os.O_RDONLY | os.O_DIRECTORY, 0))
     kept = len(os.listdir(f"{layer._base}/views"))
