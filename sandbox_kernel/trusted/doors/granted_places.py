@@ -186,6 +186,18 @@ class GrantedPlaces:
         ):
             raise refused()
 
+    def check_below(self, real: str) -> None:
+        """Raise PermissionError where something is carved out below a resolved path.
+
+        A directory with such in it does not move: the carving is by name.
+        """
+        inside = real + "/"
+        for pattern in (*self.rights.deny, *self.rights.read_only):
+            prefix = pattern.fixed_prefix + "/"
+            reaches = pattern.is_glob and inside.startswith(prefix) and os.path.isdir(real)
+            if prefix.startswith(inside) or reaches:
+                raise refused()
+
 
 def _directory(stage: Stage) -> int:
     place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)

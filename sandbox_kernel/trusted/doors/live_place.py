@@ -2,8 +2,9 @@
 
 The operations are those of `PrivateLayer`, which is a place whose changes are staged. Paths are
 relative to the place, without `..`; "" is the place itself. A link in it may lead into another
-granted place, and then means that one, by that one's rights. What is carved out of a place
-(denied, or never to be changed) is compared with the path of what was really reached.
+granted place, and then means that one, by that one's rights: whether it may be changed and what is
+carved out of it (denied, or never to be changed) is asked of the place that was really reached, and
+compared with the path of what was reached there.
 """
 
 from __future__ import annotations
@@ -58,24 +59,26 @@ class LivePlace:
         if self.descriptor >= 0:
             os.close(self.descriptor)
 
-    def beneath(self, rest: str, flags: int, mode: int = 0) -> int:
+    def _reach(self, rest: str, flags: int, mode: int = 0, *, change: bool = False) -> Reached:
         """Open what lies here; a link that leads out is followed into another live place.
 
-        Raises NotHere where it leads out of all of them, OSError as open(2) would.
+        `change`: only in places that may be changed. Raises NotHere where it leads out of all of
+        them, OSError as open(2) would.
         """
         place = self
         for _ in range(_MOST_HOPS):
+            if change and not place.writable:
+                raise refused()
+            if place.carved and flags & os.O_CREAT:
+                self.places.check(os.path.join(place.real, rest), change=True)
             try:
-                return place._open_exactly(rest, flags, mode)
+                return Reached(place._open_exactly(rest, flags, mode), place)
             except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-            found = self.places.find(canonical(os.path.join(place.real, rest)))
+                real = place._led_on(error, rest, flags)
+            found = self.places.find(real)
             if found is None:
                 raise NotHere
             if not isinstance(found.place, LivePlace):
-                raise refused()
-            if flags & CHANGES and not found.place.writable:
                 raise refused()
             place, rest = found.place, found.rest
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -84,8 +87,25 @@ class LivePlace:
         if self.descriptor < 0:
             name = os.fsencode(self.real[1:])
             return _sys_files.openat2(self.places.slash, name, flags, resolve=BENEATH)
+        # What is made must not be made where a link leads: only that path was looked at.
+        resolve = BENEATH if self.carved and flags & os.O_CREAT else _LINKS_BENEATH
         path = os.fsencode(rest) or b"."
-        return _sys_files.openat2(self.descriptor, path, flags, mode=mode, resolve=_LINKS_BENEATH)
+        return _sys_files.openat2(self.descriptor, path, flags, mode=mode, resolve=resolve)
+
+    def _led_on(self, error: OSError, rest: str, flags: int) -> str:
+        """Where a path leads that did not open because of a link in it; else raises the error."""
+        by_link = error.errno == errno.ELOOP and self.carved and flags & os.O_CREAT
+        if error.errno != errno.EXDEV and not by_link:
+            raise error
+        spelled = os.path.join(self.real, rest)
+        if flags & (os.O_NOFOLLOW | os.O_EXCL):
+            head, name = os.path.split(spelled)
+            real = os.path.join(canonical(head), name)
+        else:
+            real = canonical(spelled)
+        if real == spelled:
+            raise error
+        return real
 
     def open(self, rest: str, flags: int, mode: int) -> int:
         """A descriptor for the worker. Raises NotHere, OSError as open(2) would."""
@@ -94,18 +114,15 @@ class LivePlace:
             raise refused()
         # The kernel injects no O_PATH descriptor; a readable one serves for all that it does.
         wanted = (flags & KEEP_FLAGS & ~os.O_PATH) | os.O_NONBLOCK | os.O_NOCTTY
-        if self.carved and change & os.O_TRUNC:
-            wanted &= ~os.O_TRUNC  # Not before it is clear which file this is.
-        if self.carved and flags & os.O_CREAT:
-            self.places.check(os.path.join(self.real, rest), change=True)
+        wanted &= ~os.O_TRUNC  # Not before it is clear which file this is.
         create = flags & (os.O_CREAT | _O_TMPFILE)
-        descriptor = self.beneath(rest, wanted, mode if create else 0)
+        reached = self._reach(rest, wanted, mode if create else 0, change=bool(change))
+        descriptor = reached.descriptor
         try:
             only_files_and_directories(descriptor)
-            if self.carved:
-                self._check_reached(descriptor, change=bool(change))
-                if change & os.O_TRUNC:
-                    os.ftruncate(descriptor, 0)
+            reached.check(change=bool(change))
+            if flags & os.O_TRUNC:
+                os.ftruncate(descriptor, 0)
             if change and not flags & os.O_NONBLOCK and not flags & os.O_PATH:
                 fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & os.O_APPEND)
         except BaseException:
@@ -115,18 +132,13 @@ class LivePlace:
 
     def reach(self, rest: str, *, change: bool) -> int:
         """An O_PATH descriptor of what lies here and is not carved out."""
-        descriptor = self.beneath(rest, os.O_PATH)
+        reached = self._reach(rest, os.O_PATH, change=change)
         try:
-            if self.carved:
-                self._check_reached(descriptor, change=change)
+            reached.check(change=change)
         except BaseException:
-            os.close(descriptor)
+            os.close(reached.descriptor)
             raise
-        return descriptor
-
-    def _check_reached(self, descriptor: int, *, change: bool, name: str = "") -> None:
-        here = os.readlink(f"/proc/self/fd/{descriptor}")
-        self.places.check(os.path.join(here, name) if name else here, change=change)
+        return reached.descriptor
 
     # --- changing ----------------------------------------------------------------------------
 
@@ -134,13 +146,20 @@ class LivePlace:
     def _parent(self, rest: str) -> Iterator[tuple[int, bytes]]:
         """The directory in which a change happens, and the name there."""
         head, _, name = rest.rpartition("/")
-        directory = self.beneath(head, os.O_PATH | os.O_DIRECTORY)
+        reached = self._reach(head, os.O_PATH | os.O_DIRECTORY, change=True)
         try:
-            if self.carved:
-                self._check_reached(directory, change=True, name=name)
-            yield directory, os.fsencode(name)
+            reached.check(change=True, name=name)
+            yield reached.descriptor, os.fsencode(name)
         finally:
-            os.close(directory)
+            os.close(reached.descriptor)
+
+    @contextmanager
+    def _moving(self, rest: str) -> Iterator[tuple[int, bytes]]:
+        """As `_parent`, for what is moved away or replaced: nothing is carved out below it."""
+        with self._parent(rest) as (directory, name):
+            here = os.readlink(f"/proc/self/fd/{directory}")
+            self.places.check_below(os.path.join(here, os.fsdecode(name)))
+            yield directory, name
 
     def make_directory(self, rest: str, mode: int) -> None:
         """mkdir(2)."""
@@ -162,37 +181,31 @@ class LivePlace:
 
     def link(self, old: str, new: str) -> None:
         """link(2), of a symbolic link itself."""
-        self._nothing_carved_below(old, new)
-        with self._parent(old) as (here, name), self._parent(new) as (there, new_name):
+        with self._moving(old) as (here, name), self._moving(new) as (there, new_name):
             os.link(name, new_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         """renameat2(2)."""
-        self._nothing_carved_below(old, new)
-        with self._parent(old) as (here, name), self._parent(new) as (there, new_name):
+        with self._moving(old) as (here, name), self._moving(new) as (there, new_name):
             _sys_files.renameat2(here, name, there, new_name, flags)
 
     def writable_copy(self, rest: str) -> int:
         """An O_PATH descriptor of what is to be changed, for chmod, utimes and truncate."""
-        descriptor = self.beneath(rest, os.O_PATH)
-        try:
-            self._check_reached(descriptor, change=True)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+        return self.reach(rest, change=True)
 
-    def _nothing_carved_below(self, *rests: str) -> None:
-        """A directory with something carved out below it does not move: the carving is by name."""
-        if not self.carved:
-            return
-        for rest in rests:
-            real = os.path.join(self.real, rest) + "/"
-            for pattern in (*self.places.rights.deny, *self.places.rights.read_only):
-                prefix = pattern.fixed_prefix + "/"
-                reaches = pattern.is_glob and real.startswith(prefix) and os.path.isdir(real)
-                if prefix.startswith(real) or reaches:
-                    raise refused()
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An open descriptor, and the live place in which it was found."""
+
+    descriptor: int
+    place: LivePlace
+
+    def check(self, *, change: bool, name: str = "") -> None:
+        """Raise PermissionError where this, or `name` in it, is carved out of its place."""
+        if self.place.carved:
+            here = os.readlink(f"/proc/self/fd/{self.descriptor}")
+            self.place.places.check(os.path.join(here, name) if name else here, change=change)
 
 
 def only_files_and_directories(descriptor: int) -> None:
