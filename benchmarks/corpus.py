@@ -150,14 +150,13 @@ def _known(kept: Path | None) -> dict[str, Outcome]:
 
 
 def _by_turns(found: Found) -> Found:
-    counts: Counter[str] = Counter()
+    """One document of each package after the other, as long as a package has some."""
+    taken: Counter[str] = Counter()
     placed = []
     for entry in found:
-        package = entry[1].package
-        counts[package] += 1
-        placed.append((counts[package], entry))
-    of = dict(counts)
-    return [e for _, e in sorted(placed, key=lambda p: p[0] / of[p[1][1].package])]
+        taken[entry[1].package] += 1
+        placed.append((taken[entry[1].package], entry))
+    return [entry for _, entry in sorted(placed, key=lambda place: place[0])]
 
 
 def main(argv: Sequence[str]) -> int:
