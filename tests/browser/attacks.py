@@ -226,6 +226,16 @@ ATTACKS: tuple[Attack, ...] = (
         note="JupyterLab's MathJax runs with its own safe mode",
     ),
     _call(
+        "mathjax-font", "contact", "Math(r'\\unicode[Arial; background: url(' + URL + r')]{x41}')"
+    ),
+    _html("mathjax-font-html", "contact", r"<p>$\unicode[Arial; background: url({url})]{x41}$</p>"),
+    _call(
+        "mathjax-font-label",
+        "contact",
+        "import ipywidgets\n"
+        "ipywidgets.Label(r'$\\unicode[Arial; background: url(' + URL + r')]{x41}$')",
+    ),
+    _call(
         "update-display",
         "file",
         "handle = display('before', display_id=True)\nhandle.update(HTML(BAD))",

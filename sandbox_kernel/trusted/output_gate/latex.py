@@ -32,6 +32,7 @@ REFUSED_MACROS: Mapping[str, str] = {
     "htmlStyle": "sets styles on the page",
     "mmlToken": "sets any attribute, href and style among them",
     "bbox": "takes styles",
+    "unicode": "takes a font, which MathJax 3 writes into a style unread: any style, any address",
     "require": "loads an extension",
     "includegraphics": "fetches an image",
     "def": "changes how the formulas of other cells are read",
@@ -52,6 +53,9 @@ REFUSED_MACROS: Mapping[str, str] = {
     "renewtagform": "changes how the formulas of other cells are read",
     "usetagform": "changes how the formulas of other cells are read",
     "Newextarrow": "changes how the formulas of other cells are read",
+    "setOptions": "changes how the formulas of other cells are read",
+    "mathtoolsset": "changes how the formulas of other cells are read",
+    "definecolor": "changes the colours of other cells' formulas",
     "csname": "builds a macro's name at run time",
 }
 

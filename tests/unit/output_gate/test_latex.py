@@ -18,6 +18,8 @@ HARMLESS = [
 ]
 HOSTILE = [
     r"$\href{http://a}{x}$",
+    r"$\unicode[Arial; background: url(http://127.0.0.1/x)]{x41}$",
+    r"$\setOptions[tex]{formatError=x}$",
     r"$\input{/etc/passwd}$",
     r"$\input /etc/passwd $",
     r"$\@input{/etc/passwd}$",
