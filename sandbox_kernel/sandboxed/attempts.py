@@ -61,10 +61,10 @@ def _stat(path: str) -> None:
     os.stat(path)
 
 
-def _connect(port: int) -> None:
+def _connect(address: list[Any]) -> None:
     with socket.socket() as client:
         client.settimeout(2)
-        client.connect(("127.0.0.1", port))
+        client.connect((address[0], address[1]))
 
 
 def _connect_unix(address: str) -> None:

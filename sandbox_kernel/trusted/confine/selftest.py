@@ -46,7 +46,10 @@ class Witnesses:
         self.canary = f"{self._folder}/canary"
         with open(self.canary, "w", encoding="ascii") as file:
             file.write(self.secret)
-        self._tcp = socket.create_server(("127.0.0.1", 0))
+        # A loopback address that nobody guesses: on 127.0.0.1 some other program's stray
+        # connection, or a scan of all ports, would pass for the worker's.
+        own = ".".join(str(1 + secrets.randbelow(254)) for _ in range(3))
+        self._tcp = socket.create_server((f"127.{own}", 0))
         self._path_name = f"{self._folder}/socket"
         if len(os.fsencode(self._path_name)) > _LONGEST_SOCKET_PATH:
             self._path_name = ""  # A deep TMPDIR: the abstract one has to do.
@@ -64,7 +67,7 @@ class Witnesses:
         table = TABLES[self._machine]
         return {
             "canary": self.canary,
-            "listener": self._tcp.getsockname()[1],
+            "listener": list(self._tcp.getsockname()),
             "path_socket": self._path_name,
             "abstract_socket": self._abstract_name,
             "supervisor": os.getpid(),

@@ -88,9 +88,23 @@ def test_witnesses_see_a_connection_and_a_file() -> None:
     try:
         assert witnesses.seen() == []
         order = witnesses.order()
-        socket.create_connection(("127.0.0.1", order["listener"])).close()
+        socket.create_connection(tuple(order["listener"])).close()
         with open(order["canary"] + ".made", "w", encoding="ascii"):
             pass
         assert len(witnesses.seen()) == 2
+    finally:
+        witnesses.close()
+
+
+def test_a_strangers_connection_to_the_same_port_is_not_the_workers() -> None:
+    import socket
+
+    witnesses = Witnesses("x86_64")
+    try:
+        host, port = witnesses.order()["listener"]
+        assert host != "127.0.0.1"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        assert witnesses.seen() == []
     finally:
         witnesses.close()
