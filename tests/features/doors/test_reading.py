@@ -143,6 +143,33 @@ def test_special_files_are_not_granted(world: World, start: Start, level: Level)
     assert worker.problems
 
 
+def test_special_files_in_a_granted_folder_are_not_handed_over(world: World, start: Start) -> None:
+    """At the notify door. A mount shows them, and opening one holds nobody but the worker."""
+    os.mkfifo(world.nb / "pipe")
+    (world.nb / "way").symlink_to("pipe")
+    worker = start(world.files('path = "."\nmode = "read"'), Level.NO_NAMESPACES)
+    for name in ("pipe", "way", "ROOT/nb/pipe"):
+        refused(worker, f"os.open('{name}', os.O_RDONLY | os.O_NONBLOCK)")
+        refused(worker, f"os.open('{name}', os.O_RDONLY)")
+
+
+def test_what_a_cell_stages_inside_a_read_grant_is_what_it_reads(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.nb / "out").mkdir()
+    (world.nb / "out" / "old").write_text("O")
+    rights = world.files('path = "."\nmode = "read"', 'path = "out"\nmode = "create"')
+    worker = start(rights, level)
+    worker.begin(rights)
+    worker.run("open('out/new', 'w').write('N')")
+    for name in ("out/new", "ROOT/nb/out/new"):
+        assert worker.value(f"open('{name}').read()") == "N"
+    assert worker.value("open('out/old').read()") == "O"
+    assert not (world.nb / "out" / "new").exists()
+    worker.end()
+    assert (world.nb / "out" / "new").read_text() == "N"
+
+
 def test_a_granted_file_follows_its_name_when_an_editor_saves(
     world: World, start: Start, level: Level
 ) -> None:
