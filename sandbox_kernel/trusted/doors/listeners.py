@@ -47,6 +47,11 @@ class Listeners:
                 outside.setblocking(blocking)
                 inode = worker_descriptors.inode_of(outside.fileno())
                 port = outside.getsockname()[1]
+                # Which one it is shows only now, when any free one was asked for.
+                verdict = decide(SocketRequest("listen", str(target.host), port), self._door.rights)
+                if isinstance(verdict, Denied):
+                    self._door.refuse(call, verdict)
+                    return
                 take_place(call, number, inside, outside)
                 opened = Opened(inode, "listen", None, str(target.host), port)
                 self._door.connections.add(opened)
