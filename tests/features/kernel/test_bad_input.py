@@ -37,10 +37,11 @@ def test_a_full_scratch_is_told_and_gives_room_again(small, fill):
     )
     said = small.run(code).error
     assert said.startswith("LimitExceeded: scratch") or "No space left" in said, said
+    # Where the machine is too busy for the grace, a fresh worker has neither the file nor the name.
     emptied = (
-        "import contextlib\n"
-        "with contextlib.suppress(OSError): file.close()\n"
-        "os.remove(path)\n"
+        "import contextlib, os\npath = os.environ['HOME'] + '/big'\n"
+        "with contextlib.suppress(OSError, NameError): file.close()\n"
+        "with contextlib.suppress(FileNotFoundError): os.remove(path)\n"
         "print(open(path, 'wb').write(b'x' * (1 << 20)))\nos.remove(path)"
     )
     ran = small.run(emptied)
@@ -55,7 +56,7 @@ def test_a_full_scratch_does_not_keep_libraries_from_working(small):
     )
     drawn = small.run("import matplotlib.pyplot as plt; plt.plot([1, 2]);")
     assert "image/png" in drawn.of("display_data")[0]["data"]
-    small.run("os.remove(path)")
+    small.run("import os; os.remove(os.environ['HOME'] + '/big')")
 
 
 def test_a_cell_over_the_channels_size_is_told(small):
