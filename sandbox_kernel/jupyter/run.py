@@ -34,8 +34,8 @@ class RunOptions:
     """How the notebooks of a batch are run.
 
     `policy` is the name of a policy and `policy_digest` what tells its content from another; `out`
-    is the resolved folder for what comes of them, closed to every cell; `jobs` notebooks run at a
-    time; `keep_going` runs the cells behind one that failed; `timeout` is for a
+    is the resolved folder for what comes of them, closed to every cell; the cells of `jobs`
+    notebooks run at a time; `keep_going` runs the cells behind one that failed; `timeout` is for a
     whole notebook, in seconds, beside the policy's limits for each cell.
     """
 
@@ -103,18 +103,25 @@ class Batch:
 
     async def _work(self) -> None:
         self._task = asyncio.current_task()
+        turns = asyncio.Semaphore(self._options.jobs)
         async with asyncio.TaskGroup() as group:
-            for worker in range(self._options.jobs):
-                group.create_task(self._worker(worker))
+            # One more than run cells: while they do, its kernel starts, or the last one's ends.
+            for worker in range(self._options.jobs + 1):
+                group.create_task(self._worker(worker, turns))
 
-    async def _worker(self, worker: int) -> None:
+    async def _worker(self, worker: int, turns: asyncio.Semaphore) -> None:
         for number, job in enumerate(self._jobs):
             connection_file = self._folder / f"k{worker}-{number}.json"
-            self._results.put(await run_notebook(job, self._options, connection_file))
+            self._results.put(await run_notebook(job, self._options, connection_file, turns))
 
 
-async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> Record:
-    """Run one notebook and write what came of it; never raises for what the notebook is or does."""
+async def run_notebook(
+    job: Job, options: RunOptions, connection_file: Path, turns: asyncio.Semaphore
+) -> Record:
+    """Run one notebook and write what came of it; never raises for what the notebook is or does.
+
+    Its cells run in one of `turns`.
+    """
     began = time.monotonic()
     digest, refused, seen = "", 0, None
     try:
@@ -133,6 +140,7 @@ async def run_notebook(job: Job, options: RunOptions, connection_file: Path) -> 
             notebook_path=str(job.source),
             sandbox_policy=options.policy,
             closed=(str(options.out),),
+            turns=turns,
             allow_errors=options.keep_going,
         )
         try:

@@ -61,11 +61,13 @@ class UnattendedClient(SandboxNotebookClient):
         notebook: NotebookNode,
         connection_file: Path,
         closed: tuple[str, ...] = (),
+        turns: asyncio.Semaphore | None = None,
         **options: Any,
     ) -> None:
         """`connection_file` must lie in a folder that is private and has a short path.
 
-        `closed` are absolute paths that no cell may open, whatever its policy grants.
+        `closed` are absolute paths that no cell may open, whatever its policy grants. The cells run
+        in one of `turns`; the kernel starts before, and ends after that.
         """
         super().__init__(
             notebook,
@@ -75,10 +77,16 @@ class UnattendedClient(SandboxNotebookClient):
             raise_on_iopub_timeout=True,
             on_cell_execute=self._on_cell_execute,
             on_cell_executed=self._on_cell_executed,
+            on_notebook_start=self._on_notebook_start,
             **options,
         )
         self.connection_file = connection_file
         self._closed = closed
+        self._turns = turns or asyncio.Semaphore()
+        self._has_turn = False
+        #: Runs from the first cell on; None before `execute`.
+        self.clock: asyncio.Timeout | None = None
+        self.seconds: float | None = None
         self.runs: list[CellRun] = []
         self.output_bytes = 0
 
@@ -114,6 +122,24 @@ class UnattendedClient(SandboxNotebookClient):
             raise OutputFlood
         return done
 
+    async def _on_notebook_start(self, **_: Any) -> None:
+        """Called by nbclient when the kernel is up; its own clean-up begins after this."""
+        try:
+            await self._turns.acquire()
+        except BaseException:
+            await self._async_cleanup_kernel()
+            raise
+        self._has_turn = True
+        if self.clock is not None and self.seconds is not None:
+            self.clock.reschedule(asyncio.get_running_loop().time() + self.seconds)
+
+    async def _async_cleanup_kernel(self) -> None:
+        """Called by nbclient, when no further cell runs."""
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.release()
+        await super()._async_cleanup_kernel()
+
     def _on_cell_execute(self, cell: NotebookNode, cell_index: int) -> None:
         tags = cell.metadata.get("tags", [])
         expected = "raises-exception" in tags
@@ -132,12 +158,13 @@ class OutputFlood(Exception):
 
 
 async def execute(client: UnattendedClient, seconds: float | None) -> Verdict | None:
-    """Run all cells, at most `seconds`; the kernel is gone when this returns.
+    """Run all cells, at most `seconds` from the first on; the kernel is gone when this returns.
 
     Returns why the run did not come to its end, or None when it did or a cell's error ended it.
     What was seen of the cells is in `client.runs`, their output in `client.nb`.
     """
-    clock = asyncio.timeout(seconds)
+    clock = client.clock = asyncio.timeout(None)
+    client.seconds = seconds
     try:
         async with clock:
             await client.async_execute()
