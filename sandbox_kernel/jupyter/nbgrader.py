@@ -19,6 +19,7 @@ malformed): nbgrader then records no score, and goes on with the next one.
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import shutil
 import tempfile
@@ -45,6 +46,7 @@ from sandbox_kernel.trusted.launch_inputs import LaunchInputs
 
 from .feedback_text import inert_markdown
 from .grade_verdicts import Settled, authored_error, settle
+from .kernel_template import KernelTemplate, fork_from
 from .notebook_client import KERNEL_NAME
 from .notebook_files import BadNotebook
 from .notebook_of import attach
@@ -103,6 +105,18 @@ def _contained(step: Any) -> Any:
     if name.rpartition(".")[2] in ("Execute", "ExecutePreprocessor", "ContainedExecute"):
         return ContainedExecute
     return step
+
+
+_template: KernelTemplate | None = None
+
+
+def _kernel_template() -> KernelTemplate:
+    """The process that this one's kernels are forked from; it ends with this one."""
+    global _template
+    if _template is None or not _template.alive:
+        _template = KernelTemplate()
+        atexit.register(_template.close)
+    return _template
 
 
 class NotGraded(RuntimeError):
@@ -228,6 +242,7 @@ class ContainedExecute(Execute):
         manager.transport = "ipc"
         manager.connection_file = str(self.folder / "k.json")
         manager.ip = str(self.folder / "k")
+        fork_from(manager, _kernel_template())
         # Requests that are empty: what stands in the notebook is not looked at.
         attach(manager, LaunchInputs("hook", None, {}, self.sandbox_policy))
         self.startup_timeout = STARTUP

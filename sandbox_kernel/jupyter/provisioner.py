@@ -26,6 +26,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from sandbox_kernel.jupyter.hub import POLICY_VARIABLE
+from sandbox_kernel.jupyter.kernel_template import KernelTemplate, template_of
 from sandbox_kernel.jupyter.notebook_of import find
 from sandbox_kernel.trusted.launch_inputs import LaunchInputs, NoRequest, hand_over
 from sandbox_kernel.trusted.notebook_file import NotebookFile
@@ -129,9 +130,22 @@ class SandboxProvisioner(LocalProvisioner):
             descriptor = hand_over(msgspec.structs.replace(self.inputs, requests={}))
         kwargs["pass_fds"] = (descriptor, *kwargs.get("pass_fds", ()))
         try:
+            template = template_of(self.parent)
+            if template is not None and cmd[1:4] == MODULE:
+                return self._fork(template, cmd[4:], descriptor, kwargs)
             return await super().launch_kernel([*cmd, "--launch-inputs", str(descriptor)], **kwargs)
         finally:
             os.close(descriptor)
+
+    def _fork(
+        self, template: KernelTemplate, arguments: list[str], inputs: int, kwargs: dict[str, Any]
+    ) -> KernelConnectionInfo:
+        """Start the supervisor from a batch's template. Raises TemplateGone."""
+        self.cwd = kwargs.get("cwd") or os.getcwd()
+        environment = kwargs.get("env") or dict(os.environ)
+        self.process = template.start(arguments, environment, str(self.cwd), inputs)
+        self.pid = self.pgid = self.process.pid  # It leads a session, and so a group, of its own.
+        return self.connection_info
 
     async def cleanup(self, restart: bool = False) -> None:
         """Let go of the notebook's file. Called by `KernelManager.cleanup_resources`."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .kernel_template import KernelTemplate
 from .notebook_files import BadNotebook, parse, read, write
 from .outcomes import Outcome, Verdict, denials, judge
 from .results_file import Record
@@ -70,6 +71,7 @@ class Batch:
         self._thread = threading.Thread(target=self._run, name="sandbox-batch")
 
     def __enter__(self) -> Batch:
+        self._template = KernelTemplate()
         self._thread.start()
         return self
 
@@ -77,6 +79,7 @@ class Batch:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._cancel)
         self._thread.join()
+        self._template.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def records(self) -> Iterator[Record]:
@@ -103,25 +106,31 @@ class Batch:
 
     async def _work(self) -> None:
         self._task = asyncio.current_task()
-        turns = asyncio.Semaphore(self._options.jobs)
+        self._turns = asyncio.Semaphore(self._options.jobs)
         async with asyncio.TaskGroup() as group:
             # One more than run cells: while they do, its kernel starts, or the last one's ends.
             for worker in range(self._options.jobs + 1):
-                group.create_task(self._worker(worker, turns))
+                group.create_task(self._worker(worker))
 
-    async def _worker(self, worker: int, turns: asyncio.Semaphore) -> None:
+    async def _worker(self, worker: int) -> None:
         for number, job in enumerate(self._jobs):
-            connection_file = self._folder / f"k{worker}-{number}.json"
-            self._results.put(await run_notebook(job, self._options, connection_file, turns))
+            place = Place(self._folder / f"k{worker}-{number}.json", self._turns, self._template)
+            self._results.put(await run_notebook(job, self._options, place))
 
 
-async def run_notebook(
-    job: Job, options: RunOptions, connection_file: Path, turns: asyncio.Semaphore
-) -> Record:
-    """Run one notebook and write what came of it; never raises for what the notebook is or does.
-
-    Its cells run in one of `turns`.
+@dataclass(frozen=True)
+class Place:
+    """Where a notebook runs: its kernel's connection file, the turns that its cells run in, and
+    the template that the kernel comes from.
     """
+
+    connection_file: Path
+    turns: asyncio.Semaphore
+    template: KernelTemplate
+
+
+async def run_notebook(job: Job, options: RunOptions, place: Place) -> Record:
+    """Run one notebook and write what came of it; never raises for what the notebook is or does."""
     began = time.monotonic()
     digest, refused, seen = "", 0, None
     try:
@@ -136,11 +145,12 @@ async def run_notebook(
     else:
         client = UnattendedClient(
             notebook,
-            connection_file,
+            place.connection_file,
             notebook_path=str(job.source),
             sandbox_policy=options.policy,
             closed=(str(options.out),),
-            turns=turns,
+            turns=place.turns,
+            template=place.template,
             allow_errors=options.keep_going,
         )
         try:

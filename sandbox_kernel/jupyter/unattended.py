@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from sandbox_kernel.trusted.launch_inputs import LaunchInputs
 
+from .kernel_template import KernelTemplate, fork_from
 from .notebook_client import SandboxNotebookClient
 from .outcomes import CellRun, Outcome, Verdict
 
@@ -62,12 +63,13 @@ class UnattendedClient(SandboxNotebookClient):
         connection_file: Path,
         closed: tuple[str, ...] = (),
         turns: asyncio.Semaphore | None = None,
+        template: KernelTemplate | None = None,
         **options: Any,
     ) -> None:
         """`connection_file` must lie in a folder that is private and has a short path.
 
         `closed` are absolute paths that no cell may open, whatever its policy grants. The cells run
-        in one of `turns`; the kernel starts before, and ends after that.
+        in one of `turns`; the kernel starts before, and ends after that. It comes from `template`.
         """
         super().__init__(
             notebook,
@@ -82,6 +84,7 @@ class UnattendedClient(SandboxNotebookClient):
         )
         self.connection_file = connection_file
         self._closed = closed
+        self._template = template
         self._turns = turns or asyncio.Semaphore()
         self._has_turn = False
         #: Runs from the first cell on; None before `execute`.
@@ -97,6 +100,8 @@ class UnattendedClient(SandboxNotebookClient):
         manager.transport = "ipc"
         manager.connection_file = str(self.connection_file)
         manager.ip = str(self.connection_file.with_suffix(""))
+        if self._template is not None:
+            fork_from(manager, self._template)
         return manager
 
     def launch_inputs(self) -> LaunchInputs:

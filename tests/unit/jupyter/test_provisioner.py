@@ -87,7 +87,8 @@ def test_the_supervisor_is_handed_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = LaunchInputs("hook", "/course/a.ipynb", {"modules": ["scipy"]}, "classroom")
-    assert launch(said, tmp_path, monkeypatch) == msgspec.to_builtins(said)
+    expected = json.loads(msgspec.json.encode(said))
+    assert launch(said, tmp_path, monkeypatch) == expected
 
 
 def test_a_request_that_is_none_is_left_out_and_the_kernel_starts(
