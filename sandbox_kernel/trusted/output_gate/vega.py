@@ -48,6 +48,9 @@ _THEMES = words(
     "dark excel fivethirtyeight ggplot2 googlecharts latimes powerbi quartz urbaninstitute vox "
     "carbonwhite carbong10 carbong90 carbong100"
 )
+_TEXTS = words("$schema title subtitle description text domain sort oneOf equal options labels")
+"""Keys whose texts are shown or compared, and never read as expressions."""
+
 _EVENTS = words("on events clear translate zoom toggle between source")
 _INPUTS = words(
     "range checkbox radio select text number color date time month week datetime-local search"
@@ -86,7 +89,7 @@ def refusal(spec: Any) -> str | None:
                 pending.append((value, name, key))
         elif isinstance(item, list):
             pending.extend((each, key, above) for each in item)
-        elif isinstance(item, str) and key != "$schema" and _RISKY_EXPRESSION.search(item):
+        elif isinstance(item, str) and key not in _TEXTS and _RISKY_EXPRESSION.search(item):
             return "an expression in it reaches beyond the drawing"
         elif isinstance(item, str) and key in _EVENTS and _TAKES_FROM_PAGE.search(item):
             return "it takes keys or clicks from the page"
