@@ -22,7 +22,7 @@ from .limits.cgroup import OuterWall
 from .limits.change import LimitDenied
 from .limits.monitor import Monitor
 from .limits.person import PersonsKernels
-from .limits.sampling import MonitorFailed, Sample, read_process
+from .limits.sampling import MonitorFailed, Sample, channel_of, read_process
 from .limits.scratch_use import ScratchUse
 from .limits.tree import Tree
 from .limits.usage import UsageReply
@@ -90,8 +90,10 @@ class CellWatch:
         own = read_process(worker.pid)
         parent = own.parent if own is not None else os.getpid()
         root = parent if parent != os.getpid() else None
+        # What a copy has under that number, the cells before it may have chosen.
+        channel = "" if restored else channel_of(worker.pid)
         try:
-            self.monitor.attach(Tree(worker.pid, root, self.spawns))
+            self.monitor.attach(Tree(worker.pid, root, self.spawns, channel=channel))
         except (MonitorFailed, OSError) as failure:
             _cannot_hold(worker, failure)
             return

@@ -162,3 +162,13 @@ def test_as_many_may_wait_as_orders_are_not_answered() -> None:
     tree.answered()
     with pytest.raises(MonitorFailed):
         tree._check_in_flight(1, 5.2)
+
+
+def test_what_waits_in_the_workers_channel_is_the_supervisors_own() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = f"socket:[{os.fstat(theirs.fileno()).st_ino}]"
+        before = held([os.getpid()]).in_flight
+        socket.send_fds(ours, [b"an order"], [ours.fileno()])
+        assert held([os.getpid()]).in_flight == before + 1
+        assert held([os.getpid()], channel).in_flight == before

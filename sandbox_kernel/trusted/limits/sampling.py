@@ -16,6 +16,9 @@ _TRIES = 5
 #: Whether the kernel has CONFIG_PROC_CHILDREN.
 _TELLS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
+#: The number of the channel's descriptor in a worker that has just started.
+_CHANNEL = 3
+
 
 class MonitorFailed(Exception):
     """Something could not be measured; the text says what and why."""
@@ -183,12 +186,21 @@ class Held:
     in_flight: int = 0
 
 
-def held(pids: Iterable[int]) -> Held:
+def channel_of(pid: int) -> str:
+    """The socket that a worker which has run no cell yet has as its channel, as in /proc/PID/fd."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{_CHANNEL}")
+    except OSError:
+        return ""
+
+
+def held(pids: Iterable[int], spared: str = "") -> Held:
     """Bytes of the files in memory (memfd_create(2)) that these processes have open, and how many
     descriptors are on their way through their Unix sockets.
 
     What is written to such a file and not mapped is in no count of a process; a descriptor that was
-    sent and not received is in nobody's table (`scm_fds`, proc_pid_fdinfo(5)).
+    sent and not received is in nobody's table (`scm_fds`, proc_pid_fdinfo(5)). In `spared`, the
+    worker's end of its channel, only the supervisor puts any.
     """
     found: dict[int, int] = {}
     in_flight: dict[str, int] = {}
@@ -205,7 +217,7 @@ def held(pids: Iterable[int]) -> Held:
                 if target.startswith("/memfd:"):
                     status = os.stat(f"/proc/{pid}/fd/{name}")
                     found[status.st_ino] = status.st_blocks * 512
-                elif target.startswith("socket:"):
+                elif target.startswith("socket:") and target != spared:
                     with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
                         _, label, rest = file.read().partition(b"scm_fds:")
                     in_flight[target] = int(rest.split(None, 1)[0]) if label else 0

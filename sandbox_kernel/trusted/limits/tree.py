@@ -93,13 +93,14 @@ class Tree:
 
     `root` is where orphans arrive (the worker's init), when there is such a process. `spawns` says
     whether cells may start processes: only then the whole of /proc is looked at. `copy` is the
-    dormant copy's id.
+    dormant copy's id. `channel` is the worker's end of its channel, where that is known for sure.
     """
 
     worker: int
     root: int | None = None
     spawns: bool = False
     copy: int | None = None
+    channel: str = ""
     #: Whether a copy was ever ordered: before, nothing was forked.
     _ordered: bool = False
     #: When the one was ordered that is not known yet.
@@ -211,7 +212,7 @@ class Tree:
             self._look_at_forks(worker)
         memory = sum(p.anonymous + p.shared for p in (worker, *children))
         pids = [p.pid for p in (worker, *children)]
-        holds = held(pids)
+        holds = held(pids, self.channel)
         self._check_in_flight(holds.in_flight, clock)
         # Mapped ones are in `shared` already, beside what is shared without a file.
         mapped = sum(p.shared for p in (worker, *children))
