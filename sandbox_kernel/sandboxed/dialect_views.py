@@ -42,7 +42,8 @@ def without_guards(traceback: types.TracebackType | None) -> types.TracebackType
         traceback = traceback.tb_next
     following: types.TracebackType | None = None
     for entry in reversed(kept):
-        entry.tb_next = following
+        if entry.tb_next is not following:  # To set it takes as long as there are entries.
+            entry.tb_next = following
         following = entry
     return following
 

@@ -61,11 +61,11 @@ class WorkerShell(ZMQInteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """As IPython's; see `run_code`."""
+        _shorten_all(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1])
         _, value, trace = self._get_exc_info(exc_tuple)
         meant = self.interrupts.meant
         if isinstance(value, asyncio.CancelledError) and meant is not None:
             exc_tuple = (type(meant), meant, trace)
-        _shorten(trace)
         super().showtraceback(exc_tuple, *args, **kwargs)
         if _is_of_memory(value):
             _let_frames_go(value)
@@ -83,14 +83,25 @@ def _let_frames_go(error: BaseException | None) -> None:
     The last error is kept for `%debug`, and all variables of its calls with it: there would be no
     room for the next cell, nor for a copy of the session.
     """
-    known: set[int] = set()
+    for each in _chain(error):
+        each.__traceback__ = None
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """The error and all those that it came from."""
+    found: dict[int, BaseException] = {}
     pending = [error]
     while pending:
         error = pending.pop()
-        if error is not None and id(error) not in known:
-            known.add(id(error))
-            error.__traceback__ = None
+        if isinstance(error, BaseException) and id(error) not in found:
+            found[id(error)] = error
             pending += [error.__cause__, error.__context__]
+    return list(found.values())
+
+
+def _shorten_all(error: BaseException | None) -> None:
+    for each in _chain(error):
+        _shorten(each.__traceback__)
 
 
 def _shorten(trace: types.TracebackType | None) -> None:
