@@ -146,6 +146,7 @@ class Channels:
         for name, socket in self._sockets.items():
             loop.add_reader(int(socket.getsockopt(zmq.FD)), self._receive, name)
             self._look_again(name)
+        self.drain("iopub")  # Who has subscribed is welcomed before anything else is published.
 
     def close(self) -> None:
         """Send what waits (for a second at most) and close the sockets."""
