@@ -172,19 +172,21 @@ def landlock_rules_full(writable_points: Iterable[str]) -> list[tuple[str, int]]
 
 
 def landlock_rules_static(
-    trees: Iterable[str], listed: Iterable[str], scratch: str
+    trees: Iterable[str], listed: Iterable[str], scratch: str, *, asks: bool
 ) -> list[tuple[str, int]]:
     """Read-only trees and files, write in the scratch; for the levels without a mount namespace.
 
-    Of `listed` directories the names may be read, and no file.
+    Of `listed` directories the names may be read, and no file. `asks`: there is a door, which
+    serves copies of what libraries read of the machine and of their own process.
     """
     rules = [(tree, READ) for tree in trees]
     rules += [(directory, _READ_DIR) for directory in listed]
     rules += [(f"/dev/{name}", _READ_FILE) for name in ("random", "urandom")]
     rules += [(f"/dev/{name}", _WRITE_FILE | _READ_FILE) for name in ("null", "zero", "full")]
-    # A door serves copies of these, where there is one. Of /proc, it means this process alone.
-    rules += [(path, _READ_FILE) for path in MACHINE_FILES]
-    rules.append(("/proc/self", READ))
+    if not asks:
+        rules += [(path, _READ_FILE) for path in MACHINE_FILES]
+        # This process alone; but below it lie the host's network and mounts, too.
+        rules.append(("/proc/self", READ))
     rules.append((scratch, WRITE | READ | _MAKE_SOCK))
     return rules
 
@@ -238,7 +240,7 @@ def seal_plan(
     if level is Level.FULL:
         rules = landlock_rules_full(writable_points)
     else:
-        rules = landlock_rules_static(trees, listed, scratch)
+        rules = landlock_rules_static(trees, listed, scratch, asks=listener)
     program = seccomp_program(
         level,
         facts.machine,

@@ -139,9 +139,10 @@ def test_reading_is_left_to_the_mounts_where_there_are_any(level: Level, handles
 
 
 def test_without_mounts_only_the_scratch_may_be_written() -> None:
-    rules = dict(landlock_rules_static(["/usr/lib"], ["/p"], "/tmp/s"))
+    rules = dict(landlock_rules_static(["/usr/lib"], ["/p"], "/tmp/s", asks=True))
     assert {path for path, access in rules.items() if access & 256} == {"/tmp/s"}
     assert "/" not in rules
+    assert not [path for path in rules if path.startswith("/proc")]  # A door serves copies.
     assert rules["/p"] & 4 == 0
     assert rules["/p"] & 8
 
@@ -149,7 +150,7 @@ def test_without_mounts_only_the_scratch_may_be_written() -> None:
 def test_no_device_can_be_made_anywhere_and_a_socket_in_the_scratch_alone() -> None:
     for rules, scratch in (
         (landlock_rules_full(["/a/b"]), "/sandbox"),
-        (landlock_rules_static([], [], "/tmp/s"), "/tmp/s"),
+        (landlock_rules_static([], [], "/tmp/s", asks=False), "/tmp/s"),
     ):
         assert not any(access & (64 | 2048) for _, access in rules)
         assert [path for path, access in rules if access & 512] == [scratch]
