@@ -187,9 +187,9 @@ def started(
     return Kernel(manager, client, folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_kernel(tmp_path_factory) -> Iterator[Callable[..., Kernel]]:
-    """Start kernels: `start_kernel(level=…, policy=…, transport=…)`."""
+    """Start kernels: `start_kernel(level=…, policy=…, transport=…)`; they end with the module."""
     running: list[Kernel] = []
 
     def start(**options: Any) -> Kernel:
