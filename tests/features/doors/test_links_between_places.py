@@ -17,22 +17,22 @@ from .conftest import Raised, Worker, World
 Start = Callable[..., Worker]
 
 CHANGES = {
-    "unlink": "os.unlink('ROOT/nb/work/link/file')",
-    "rmdir": "os.rmdir('ROOT/nb/work/link/empty')",
-    "mkdir": "os.mkdir('ROOT/nb/work/link/new')",
-    "rename": "os.rename('ROOT/nb/work/link/file', 'ROOT/nb/work/link/moved')",
-    "rename to outside": "os.rename('ROOT/nb/work/link/file', 'ROOT/nb/work/taken')",
-    "rename from outside": "os.rename('ROOT/nb/work/own', 'ROOT/nb/work/link/file')",
-    "link": "os.link('ROOT/nb/work/link/file', 'ROOT/nb/work/link/more')",
-    "link from there": "os.link('ROOT/nb/work/link/file', 'ROOT/nb/work/mine')",
-    "symlink": "os.symlink('x', 'ROOT/nb/work/link/new')",
-    "truncate": "os.truncate('ROOT/nb/work/link/file', 0)",
-    "chmod": "os.chmod('ROOT/nb/work/link/file', 0o777)",
-    "utime": "os.utime('ROOT/nb/work/link/file', (1, 1))",
-    "open and truncate": "open('ROOT/nb/work/link/file', 'w').close()",
-    "open to change": "open('ROOT/nb/work/link/file', 'r+').write('X')",
-    "open by a link": "open('ROOT/nb/work/to_file', 'w').close()",
-    "make by a link": "open('ROOT/nb/work/to_new', 'w').close()",
+    "unlink": "os.unlink('ROOT/nb/desk/link/file')",
+    "rmdir": "os.rmdir('ROOT/nb/desk/link/empty')",
+    "mkdir": "os.mkdir('ROOT/nb/desk/link/new')",
+    "rename": "os.rename('ROOT/nb/desk/link/file', 'ROOT/nb/desk/link/moved')",
+    "rename to outside": "os.rename('ROOT/nb/desk/link/file', 'ROOT/nb/desk/taken')",
+    "rename from outside": "os.rename('ROOT/nb/desk/own', 'ROOT/nb/desk/link/file')",
+    "link": "os.link('ROOT/nb/desk/link/file', 'ROOT/nb/desk/link/more')",
+    "link from there": "os.link('ROOT/nb/desk/link/file', 'ROOT/nb/desk/mine')",
+    "symlink": "os.symlink('x', 'ROOT/nb/desk/link/new')",
+    "truncate": "os.truncate('ROOT/nb/desk/link/file', 0)",
+    "chmod": "os.chmod('ROOT/nb/desk/link/file', 0o777)",
+    "utime": "os.utime('ROOT/nb/desk/link/file', (1, 1))",
+    "open and truncate": "open('ROOT/nb/desk/link/file', 'w').close()",
+    "open to change": "open('ROOT/nb/desk/link/file', 'r+').write('X')",
+    "open by a link": "open('ROOT/nb/desk/to_file', 'w').close()",
+    "make by a link": "open('ROOT/nb/desk/to_new', 'w').close()",
 }
 #: Between two mounts no name moves, whatever the rights.
 NEVER = {"rename to outside", "rename from outside", "link from there"}
@@ -46,7 +46,7 @@ def level(request: pytest.FixtureRequest) -> Level:
 
 @pytest.fixture
 def folders(world: World) -> World:
-    work, data = world.nb / "work", world.nb / "data"
+    work, data = world.nb / "desk", world.nb / "data"
     for folder in (work, data / "secret", data / "empty"):
         folder.mkdir(parents=True)
     (data / "file").write_text("data")
@@ -67,11 +67,11 @@ def tree(world: World) -> dict[str, tuple[int, int, bytes]]:
 
 
 LINKS = (
-    "os.symlink('../data', 'ROOT/nb/work/link')\n"
-    "os.symlink('../data/file', 'ROOT/nb/work/to_file')\n"
-    "os.symlink('../data/new', 'ROOT/nb/work/to_new')"
+    "os.symlink('../data', 'ROOT/nb/desk/link')\n"
+    "os.symlink('../data/file', 'ROOT/nb/desk/to_file')\n"
+    "os.symlink('../data/new', 'ROOT/nb/desk/to_new')"
 )
-WORK = 'path = "work"\nmode = "write"'
+WORK = 'path = "desk"\nmode = "write"'
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -99,16 +99,16 @@ def test_control_a_link_changes_what_may_be_changed(
 
 
 READS = {
-    "by a link to the file": "open('ROOT/nb/work/to_secret').read()",
-    "by a link to the folder": "open('ROOT/nb/work/link/secret/file').read()",
-    "by a link to the denied folder": "open('ROOT/nb/work/secret/file').read()",
-    "the names in it": "os.listdir('ROOT/nb/work/secret')",
-    "a descriptor of it": "os.open('ROOT/nb/work/secret', os.O_RDONLY | os.O_DIRECTORY)",
+    "by a link to the file": "open('ROOT/nb/desk/to_secret').read()",
+    "by a link to the folder": "open('ROOT/nb/desk/link/secret/file').read()",
+    "by a link to the denied folder": "open('ROOT/nb/desk/secret/file').read()",
+    "the names in it": "os.listdir('ROOT/nb/desk/secret')",
+    "a descriptor of it": "os.open('ROOT/nb/desk/secret', os.O_RDONLY | os.O_DIRECTORY)",
 }
 SECRET_LINKS = (
-    "os.symlink('../data', 'ROOT/nb/work/link')\n"
-    "os.symlink('../data/secret', 'ROOT/nb/work/secret')\n"
-    "os.symlink('../data/secret/file', 'ROOT/nb/work/to_secret')"
+    "os.symlink('../data', 'ROOT/nb/desk/link')\n"
+    "os.symlink('../data/secret', 'ROOT/nb/desk/secret')\n"
+    "os.symlink('../data/secret/file', 'ROOT/nb/desk/to_secret')"
 )
 
 
@@ -125,7 +125,7 @@ def test_a_link_opens_nothing_that_the_other_place_denies(
             worker.value(READS[read])
     else:  # The control.
         worker.value(READS[read])
-    assert worker.value("open('ROOT/nb/work/link/file').read()") == "data"
+    assert worker.value("open('ROOT/nb/desk/link/file').read()") == "data"
 
 
 def test_a_link_does_not_make_a_file_under_a_protected_name(
@@ -133,14 +133,14 @@ def test_a_link_does_not_make_a_file_under_a_protected_name(
 ) -> None:
     """The name of a policy file that does not exist yet, by a dangling link in the same place."""
     rules = "\n[[refuse.files]]\npath = '{}'\nmode = 'write'\nreason = 'protected'\n"
-    for name, made in (("nb/work/protected", False), ("outside/elsewhere", True)):
+    for name, made in (("nb/desk/protected", False), ("outside/elsewhere", True)):
         text = '[[given.files]]\nreason = "test"\n' + WORK + rules.format(f"{folders.base}/{name}")
         worker = start(folders.rights(text), level)
-        (folders.nb / "work" / "dangling").unlink(missing_ok=True)
-        (folders.nb / "work" / "dangling").symlink_to("protected")
+        (folders.nb / "desk" / "dangling").unlink(missing_ok=True)
+        (folders.nb / "desk" / "dangling").symlink_to("protected")
         worker.begin(folders.rights(text))
         with contextlib.suppress(Raised):  # Refused at once, or when the cell ends.
-            worker.run("open('ROOT/nb/work/dangling', 'w').close()")
+            worker.run("open('ROOT/nb/desk/dangling', 'w').close()")
         worker.end()
         # The control: where another name is protected, it is made.
-        assert (folders.nb / "work" / "protected").exists() is made
+        assert (folders.nb / "desk" / "protected").exists() is made
