@@ -42,7 +42,9 @@ def wait_for_death(pid: int) -> None:
 
 
 @pytest.fixture
-def supervisor() -> Iterator[Callable[[Level], tuple[subprocess.Popen[str], list[str]]]]:
+def supervisor(
+    tmp_path: Path,
+) -> Iterator[Callable[[Level], tuple[subprocess.Popen[str], list[str]]]]:
     """Starts supervisors in processes of their own, which tests may kill."""
     started: list[subprocess.Popen[str]] = []
 
@@ -52,6 +54,8 @@ def supervisor() -> Iterator[Callable[[Level], tuple[subprocess.Popen[str], list
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).resolve().parents[2],
+            # Of its own: every kernel that starts sweeps what dead ones left in the usual place.
+            env={**os.environ, "TMPDIR": str(tmp_path)},
         )
         started.append(process)
         assert process.stdout is not None
