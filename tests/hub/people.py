@@ -54,12 +54,17 @@ class Person:
         raise AssertionError(f"the server of {self.name} did not start")
 
     def stop_server(self) -> None:
-        address = f"{self.hub}/hub/api/users/{self.name}/server"
-        self.web.delete(address, timeout=SECONDS).raise_for_status()
+        """Stop the server and wait for its end, before which the hub may answer."""
+        address = f"{self.hub}/hub/api/users/{self.name}"
+        self.web.delete(f"{address}/server", timeout=SECONDS).raise_for_status()
+        end = time.monotonic() + SECONDS
+        while (known := self.web.get(address, timeout=SECONDS).json())["servers"]:
+            assert time.monotonic() < end, known
+            time.sleep(0.2)
 
     def restart_server(self) -> None:
         """Start the server anew, whether it runs or not."""
-        if self.web.get(f"{self.hub}/hub/api/users/{self.name}", timeout=SECONDS).json()["server"]:
+        if self.web.get(f"{self.hub}/hub/api/users/{self.name}", timeout=SECONDS).json()["servers"]:
             self.stop_server()
         self.start_server()
 

@@ -199,6 +199,7 @@ reason = "mine"
     (folder / "students.toml").write_text(lines)
     own(home / ".local")
     kernel = fresh("own-policy")
+    kernel.run("pass")
     assert kernel.status()["person"]["kernels"]["allowed"] == 3  # It is the group's all the same.
     diary = hub.place / "home" / "tess" / "diary.txt"
     refused(kernel, f"open({str(diary)!r}).read()")

@@ -56,7 +56,8 @@ def test_one_kernel_too_many_is_refused_with_what_helps(hub: Hub, kernels: list[
 
 def test_memory_over_all_kernels(hub: Hub, kernels: list[Kernel]) -> None:
     first, second, _ = kernels
-    assert first.run(FILLS.format(size=300_000_000))[0]["status"] == "ok"
+    reply, _ = first.run(FILLS.format(size=300_000_000))
+    assert reply["status"] == "ok", reply.get("evalue")
     reply, _ = second.run(FILLS.format(size=300_000_000))
     assert reply["status"] == "error"
     assert "600 MB allowed for all your kernels together" in reply["evalue"]

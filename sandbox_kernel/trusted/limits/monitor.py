@@ -302,6 +302,9 @@ class Monitor:
         waited = self._answers.waited(now)
         memory = self._limits.get("memory")
         near = math.inf if memory is None else memory.value * NEAR
+        whole = self._person.get("memory")
+        if whole is not None and self._kernels is not None:
+            near = min(near, (whole.value - self._kernels.others().memory) * NEAR)
         sample = self.tree.sample(now, waited, self._read_meters, near, closely=closely)
         if sample is not None and self._kernels is not None and closely:
             self._kernels.publish(sample)
