@@ -42,7 +42,6 @@ class Started:
         self.client = BlockingKernelClient(connection_file=self.file)
         self.client.load_connection_file()
         self.client.start_channels(hb=False)
-        self.client.wait_for_ready(timeout=DEADLINE)
 
     def run(self, code: str, on_text: Any = None) -> tuple[str, str]:
         """The status of a cell, and what it printed; `on_text` is called at the first output."""
@@ -65,10 +64,13 @@ class Started:
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Started]:
     started = Started(tmp_path)
-    yield started
-    started.client.stop_channels()
-    started.process.kill()
-    started.process.wait()
+    try:
+        started.client.wait_for_ready(timeout=DEADLINE)
+        yield started
+    finally:
+        started.client.stop_channels()
+        started.process.kill()
+        started.process.wait()
 
 
 def test_cells_run_are_interrupted_and_survive_a_crash(kernel: Started) -> None:
