@@ -2,14 +2,16 @@
 
 The supervisor sends SIGINT for a person's interrupt and SIGURG for "look at the channel" (a limit
 was reached, or a question that need not wait for the cell). Python runs the handlers in the main
-thread between two bytecodes, and there are three situations:
+thread between two bytecodes, and there are these situations:
 
 | the main thread is in                    | what happens                                         |
 |------------------------------------------|------------------------------------------------------|
 | code of the cell (or of its callbacks)   | the exception is raised right there                  |
 | the event loop, a cell awaits            | the cell's task is cancelled, and the `CancelledError`|
 |                                          | is turned into the exception that was meant          |
-| the kernel's own code, or a half message | held back until that is over                         |
+| the kernel's own code, before a cell     | raised in place of the cell                          |
+| the kernel's own code, after a cell      | nothing                                              |
+| the midst of a half message              | held back until that is over                         |
 
 Plain ipykernel cancels only when the loop gets its turn and wakes no waiting `await`.
 """
@@ -38,6 +40,9 @@ class Interrupts:
         self._awaiting: asyncio.Future[object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._kernel_code = 0
+        self._before_cell = False
+        #: What is to be raised in place of the cell that is about to run.
+        self._early: BaseException | None = None
         #: What the cancelled cell is to report instead of `CancelledError`.
         self.meant: BaseException | None = None
 
@@ -56,11 +61,22 @@ class Interrupts:
         finally:
             self._kernel_code -= 1
 
+    def before_cell(self) -> None:
+        """From here to the next `cell_code` an interrupt is meant for the cell that follows."""
+        self._before_cell, self._early = True, None
+
     @contextmanager
     def cell_code(self) -> Iterator[None]:
-        """Inside `own_code`: the part that runs a cell, where interrupts are wanted again."""
+        """Inside `own_code`: the part that runs a cell, where interrupts are wanted again.
+
+        Raises what came since `before_cell`.
+        """
         held, self._kernel_code = self._kernel_code, 0
         try:
+            self._before_cell = False
+            early, self._early = self._early, None
+            if early is not None:
+                raise early
             yield
         finally:
             self._kernel_code = held
@@ -100,6 +116,8 @@ class Interrupts:
                 if not in_callback or self._kernel_code:
                     return
         elif self._kernel_code or not in_callback:
+            if self._before_cell:
+                self._early = error
             return
         if self._guard.held:
             self._guard.after(lambda: self._raise(error))

@@ -23,6 +23,7 @@ from ..shared.messages import (
     Finished,
     InputDropped,
     InputGiven,
+    Interrupted,
     Ready,
     Reply,
     Request,
@@ -178,7 +179,9 @@ class Worker:
             error: BaseException | None = None
             if outer is None:
                 self.folder.enter()
+            self.interrupts.before_cell()
             try:
+                self._raise_if_interrupted(to)
                 with self.interrupts.cell_code():
                     outcome = handler(SHELL, [], message)
                     if asyncio.iscoroutine(outcome) or asyncio.isfuture(outcome):
@@ -191,6 +194,12 @@ class Worker:
             self._running = outer
             self.rights.cell_runs = outer_runs
             self._start_arrived()
+
+    def _raise_if_interrupted(self, to: str) -> None:
+        """KeyboardInterrupt, where the person's came before there was a cell to raise it in."""
+        self.link.poll()
+        if any(message.to == to for message, _ in self.link.take(Interrupted)):
+            raise KeyboardInterrupt
 
     def _take_copy(self, order: TakeCopy) -> None:
         with socket.socket(fileno=self.link.descriptors.popleft()) as link:

@@ -17,6 +17,7 @@ Rules
 | `Question`         | worker     | the cell asks what it may do, or asks for a right          |
 | `CopyTaken`        | worker     | whether a dormant copy was made, and why not               |
 | `Request`          | supervisor | a shell request to work on                                 |
+| `Interrupted`      | supervisor | a request is not to begin, if it has not yet               |
 | `InputGiven`       | supervisor | the person's answer to `InputWanted`                       |
 | `Answer`           | supervisor | answer to a `Question`                                     |
 | `Breach`           | supervisor | a limit was reached: raise `LimitExceeded` in the cell     |
@@ -149,6 +150,15 @@ class Request(_Message, frozen=True, tag="request"):
     execution_count: int = 0
 
 
+class Interrupted(_Message, frozen=True, tag="interrupted"):
+    """The person interrupts request `to`.
+
+    SIGINT follows, which is what ends a cell that runs. This is for the one that has not begun.
+    """
+
+    to: str
+
+
 class InputGiven(_Message, frozen=True, tag="input-given"):
     """The line that the person typed for request `to`, where it is waited for as `number`."""
 
@@ -198,4 +208,4 @@ class Settings(_Message, frozen=True, tag="settings"):
 
 
 FromWorker = Ready | Output | Reply | InputWanted | InputDropped | Finished | Question | CopyTaken
-FromSupervisor = Request | InputGiven | Answer | Breach | Settings | TakeCopy
+FromSupervisor = Request | Interrupted | InputGiven | Answer | Breach | Settings | TakeCopy

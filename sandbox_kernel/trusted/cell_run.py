@@ -41,6 +41,8 @@ class CellRun:
         self.reply_metadata: dict[str, Any] = {}
         self.error: dict[str, Any] | None = None
         self.finished = False
+        #: True once the worker was told that the person interrupts this request.
+        self.interrupted = False
         #: The `input()` for which the front end owes a line.
         self.waits_for: InputWanted | None = None
         #: True once the cell gave up a prompt, whose line may still come.

@@ -21,6 +21,7 @@ from ..shared.messages import (
     FromWorker,
     InputDropped,
     InputWanted,
+    Interrupted,
     Output,
     Question,
     Ready,
@@ -133,6 +134,9 @@ class Supervisor:
         if self.permissions is not None:
             self.permissions.asker.cancel()
         if self.worker is not None:
+            if self.current is not None and not self.current.interrupted:
+                self.current.interrupted = True
+                self.worker.send(Interrupted(str(self.current.request.header.get("msg_id", ""))))
             self.worker.interrupt()
             self.watch.interrupted()
         if self.doors is not None:

@@ -73,3 +73,17 @@ def test_input_is_answered_and_can_be_interrupted(kernel):
 
 def test_input_without_a_client_that_answers_is_an_error_at_once(kernel):
     assert "StdinNotImplementedError" in kernel.run("input()").error
+
+
+def test_an_interrupt_reaches_a_cell_that_the_worker_has_not_begun(kernel):
+    """As soon as a client sees that the cell is on, long before the worker has read it."""
+    for _ in range(30):
+        cell = kernel.client.execute("while True: pass")
+        kernel.published(
+            lambda m: (
+                m["msg_type"] == "execute_input" and m["parent_header"]["msg_id"] == cell  # noqa: B023
+            )
+        )
+        kernel.manager.interrupt_kernel()
+        assert kernel.reply_to(cell)["content"]["ename"] == "KeyboardInterrupt"
+    assert kernel.run("print('next')").text() == "next\n"
