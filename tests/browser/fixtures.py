@@ -18,16 +18,23 @@ PAGE_SIZE = {"width": 1200, "height": 900}
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+def chromium(request: pytest.FixtureRequest) -> Any:
     """A running headless Chromium (a Playwright browser)."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = chromium_path()
     if path is None:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
+    if not _browsers:
+        playwright = sync_api.sync_playwright().start()
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
-        yield browser
-        browser.close()
+        _browsers.append(browser)
+        request.config.add_cleanup(playwright.stop)
+        request.config.add_cleanup(browser.close)
+    return _browsers[0]
+
+
+# Several folders of tests take the fixture, and a process can run Playwright once.
+_browsers: list[Any] = []
 
 
 @pytest.fixture
