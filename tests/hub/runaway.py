@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 
 from tests.hub.people import Kernel
 
-#: Threads that compute without the interpreter's lock, as many as the machine has processors twice.
+#: A hundred threads that compute without the interpreter's lock, or as many as there may be.
 RUNAWAY = """
 import hashlib, threading
 def spin():
     data = bytes(1 << 22)
     while True:
         hashlib.sha256(data)
-for _ in range(4):
-    threading.Thread(target=spin, daemon=True).start()
+for _ in range(100):
+    try:
+        threading.Thread(target=spin, daemon=True).start()
+    except RuntimeError:
+        break
 spin()
 """
 ROUNDS, TRIPS = 6, 30

@@ -142,6 +142,7 @@ def test_a_runaway_hardly_slows_the_other(hub: Hub, kernels: list[Kernel]) -> No
 
 
 def test_control_the_same_without_the_walls(hub: Hub) -> None:
+    """A cell of a plain kernel starts programs, each in a session with turns of its own."""
     teacher = hub.teacher.kernel("a.ipynb")
     round_trip(teacher)
     # As the hub is without the recipe: everybody has the same turns.
@@ -152,7 +153,9 @@ def test_control_the_same_without_the_walls(hub: Hub) -> None:
     words = ["setpriv", "--reuid", "stu", "--regid", "stu", "--init-groups", sys.executable, "-c"]
 
     def start() -> None:
-        running.extend(subprocess.Popen([*words, RUNAWAY]) for _ in range(3))
+        running.extend(
+            subprocess.Popen([*words, RUNAWAY], start_new_session=True) for _ in range(12)
+        )
         wait_until_busy("stu")
 
     def stop() -> None:
