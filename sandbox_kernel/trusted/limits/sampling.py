@@ -194,6 +194,18 @@ def channel_of(pid: int) -> str:
         return ""
 
 
+def is_ending(pid: int) -> bool:
+    """Whether no thread of the process has memory any more: it is on its way out, or gone."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/statm", "rb") as file:
+                if int(file.read().split()[0]):
+                    return False
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return True
+
+
 def held(pids: Iterable[int], spared: str = "") -> Held:
     """Bytes of the files in memory (memfd_create(2)) that these processes have open, and how many
     descriptors are on their way through their Unix sockets.
@@ -210,6 +222,8 @@ def held(pids: Iterable[int], spared: str = "") -> Held:
         except (FileNotFoundError, ProcessLookupError):
             continue
         except OSError as error:
+            if is_ending(pid):
+                continue  # What is left of a process belongs to root.
             raise MonitorFailed(f"what process {pid} has open cannot be told: {error}") from error
         for name in names:
             try:
