@@ -11,7 +11,7 @@ PYTEST_OPTIONS := -m pytest -n $(JOBS) --dist loadfile -q
 PYTEST := $(PY) $(PYTEST_OPTIONS)
 
 .PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
-        test-browser test-nbgrader test-hub test-all soak chromium clean
+        test-browser test-nbgrader test-hub test-batch test-all soak chromium clean
 
 help:
 	@echo "make tour          run the tour notebook in the sandboxed kernel, print what each cell gave"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-browser  JupyterLab and Notebook 7 in a real Chromium"
 	@echo "make test-nbgrader a course graded by nbgrader, contained and plain, with attacks on both"
 	@echo "make test-hub      a JupyterHub with a teacher and a student (root, Node.js)"
+	@echo "make test-batch    sixty notebooks through \`sandbox-kernel run\`, killed and resumed"
 	@echo "make soak          2,000 cells, one in five of which is killed; nothing may be left behind"
 	@echo "make test-all      all of these and every case; writes docs/test-results.md"
 
@@ -99,6 +100,9 @@ test-hub: venv
 	[ -x $(VENV)/$(HUB_PROXY) ] || npm install --no-audit --no-fund --prefix $(VENV) configurable-http-proxy
 	SANDBOX_HUB_PROXY=$(CURDIR)/$(VENV)/$(HUB_PROXY) tests/hub/alone \
 	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/hub
+
+test-batch: venv
+	$(PY) -m pytest -q tests/batch
 
 # Two thousand cells, one in five of which is killed; `make test` runs a hundred.
 soak: venv
