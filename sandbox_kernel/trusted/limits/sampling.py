@@ -86,7 +86,11 @@ def read_process(pid: int) -> Process | None:
             status = file.read()
         numbers = stat[stat.rindex(b")") + 2 :].split()
         if numbers[0] in (b"Z", b"X") or b"\nVmSize:" not in status:
-            return None  # It is ending: its memory is gone already.
+            thread = living_thread(pid)
+            if thread is None:
+                return None  # It is ending: its memory is gone already.
+            with open(f"{thread}/status", "rb") as file:
+                status = file.read()
         return Process(
             pid=pid,
             state=numbers[0].decode(),
@@ -194,16 +198,33 @@ def channel_of(pid: int) -> str:
         return ""
 
 
-def is_ending(pid: int) -> bool:
-    """Whether no thread of the process has memory any more: it is on its way out, or gone."""
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/statm", "rb") as file:
-                if int(file.read().split()[0]):
-                    return False
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return True
+def living_thread(pid: int) -> str | None:
+    """The folder in /proc of a thread that has its memory still; None for what is ending or gone.
+
+    The first thread may end before the others: of the whole process /proc/PID tells nothing then.
+    Raises `MonitorFailed`.
+    """
+    for _ in range(_TRIES):
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        vanished = False
+        for name in threads:
+            folder = f"/proc/{pid}/task/{name}"
+            try:
+                with open(f"{folder}/statm", "rb") as file:
+                    pages = int(file.read().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                vanished = True
+                continue
+            except (OSError, ValueError, IndexError) as error:
+                raise MonitorFailed(f"process {pid} cannot be measured: {error!r}") from error
+            if pages:
+                return folder
+        if not vanished:
+            return None
+    raise MonitorFailed(f"the threads of process {pid} come and go faster than they can be read")
 
 
 def held(pids: Iterable[int], spared: str = "") -> Held:
@@ -217,22 +238,30 @@ def held(pids: Iterable[int], spared: str = "") -> Held:
     found: dict[int, int] = {}
     in_flight: dict[str, int] = {}
     for pid in pids:
+        folder = f"/proc/{pid}"
         try:
-            names = os.listdir(f"/proc/{pid}/fd")
+            try:
+                names = os.listdir(f"{folder}/fd")
+            except PermissionError:
+                names = []  # As a rule it is ending: what is left of a process belongs to root.
+            if not names:
+                thread = living_thread(pid)
+                if thread is None:
+                    continue
+                folder = thread
+                names = os.listdir(f"{folder}/fd")
         except (FileNotFoundError, ProcessLookupError):
             continue
         except OSError as error:
-            if is_ending(pid):
-                continue  # What is left of a process belongs to root.
             raise MonitorFailed(f"what process {pid} has open cannot be told: {error}") from error
         for name in names:
             try:
-                target = os.readlink(f"/proc/{pid}/fd/{name}")
+                target = os.readlink(f"{folder}/fd/{name}")
                 if target.startswith("/memfd:"):
-                    status = os.stat(f"/proc/{pid}/fd/{name}")
+                    status = os.stat(f"{folder}/fd/{name}")
                     found[status.st_ino] = status.st_blocks * 512
                 elif target.startswith("socket:") and target != spared:
-                    with open(f"/proc/{pid}/fdinfo/{name}", "rb") as file:
+                    with open(f"{folder}/fdinfo/{name}", "rb") as file:
                         _, label, rest = file.read().partition(b"scm_fds:")
                     in_flight[target] = int(rest.split(None, 1)[0]) if label else 0
             except OSError:
