@@ -8,6 +8,7 @@ send and receive the events are looked at again.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
 import json
 import logging
@@ -29,6 +30,8 @@ _PROTOCOL = "5.4"
 _REMEMBERED = 1 << 16
 #: IOPub messages that a slow client may lag behind before it loses some.
 _IOPUB_BACKLOG = 100_000
+#: Seconds between two tries to reach a client whose stdin socket is not connected.
+_TRY_AGAIN = 0.05
 #: As plain numbers: `|` and `&` of their enumerations are a good part of a small message's cost.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -105,6 +108,7 @@ class Channels:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._due: set[str] = set()
+        self._undelivered: list[bytes] = []
         self._topic = f"kernel.{uuid.uuid4().hex}.".encode()
 
     def ports(self) -> dict[str, Any]:
@@ -124,6 +128,8 @@ class Channels:
             socket.linger = 1000
             if kind == zmq.ROUTER:
                 socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+                # A client connects each socket by itself: a cell may ask before its stdin is there.
+                socket.setsockopt(zmq.ROUTER_MANDATORY, name == "stdin")
             else:
                 socket.setsockopt(zmq.SNDHWM, _IOPUB_BACKLOG)
             if self._connection.curve is not None:
@@ -171,6 +177,8 @@ class Channels:
     def _receive(self, name: str) -> None:
         self._due.discard(name)
         for _ in range(64):
+            if name == "shell":
+                self.drain("control")  # What was sent before a request is not read after it.
             socket = self._sockets.get(name)
             if socket is None or not _readable(socket):
                 return
@@ -245,6 +253,10 @@ class Channels:
         socket = self._sockets.get(name)
         if socket is None:
             return message_id  # Closing: there is nobody left to tell.
+        if name == "stdin":
+            self._undelivered = frames
+            self._prompt_again(frames)
+            return message_id
         try:
             for frame in frames[:-1]:
                 socket.send(frame, _MORE)
@@ -253,6 +265,25 @@ class Channels:
             _log.warning("a %s message was dropped: the client does not read", kind)
         self._look_again(name)
         return message_id
+
+    def withdraw_prompt(self) -> None:
+        """Stop trying to deliver the last prompt: nobody waits for its answer any more."""
+        self._undelivered = []
+
+    def _prompt_again(self, frames: list[bytes]) -> None:
+        """Send a prompt once its client can be reached, unless a newer one took its place."""
+        socket = self._sockets.get("stdin")
+        if socket is None or self._undelivered is not frames:
+            return
+        try:
+            socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (errno.EHOSTUNREACH, errno.EAGAIN):
+                raise
+            asyncio.get_running_loop().call_later(_TRY_AGAIN, self._prompt_again, frames)
+        else:
+            self._undelivered = []
+        self._look_again("stdin")
 
     def reply(
         self,

@@ -87,6 +87,10 @@ class Stdin:
             self._stop_waiting(run)
             self.next()
 
+    def end_cell(self) -> None:
+        """Called when a cell is over: a prompt that has not reached the client is not sent."""
+        self._supervisor.channels.withdraw_prompt()
+
     def next(self) -> None:
         """Ask the person for a line that the cell wants, unless another question stands."""
         run = self._supervisor.current
@@ -102,4 +106,5 @@ class Stdin:
 
     def _stop_waiting(self, run: CellRun) -> None:
         run.waits_for = None
+        self._supervisor.channels.withdraw_prompt()
         self._supervisor.watch.asks_person(False)

@@ -274,6 +274,7 @@ class Supervisor:
         self.watch.end(request.type)
         if run.is_cell:
             self.opened.end_cell()
+            self.stdin.end_cell()
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
         if failed and run.error is None and not run.silent:

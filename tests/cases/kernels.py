@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import zmq
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from zmq.utils.monitor import recv_monitor_message
 
 from tests.cases.expectations import Observed
 
@@ -226,10 +228,31 @@ class Kernel:
             if time.monotonic() > deadline:
                 state = "its broadcasts do not arrive" if answered else "it does not answer"
                 raise KernelFault(f"{state} in {START:.0f} s{self._said()}")
+        await self._connect_stdin(deadline)
         # A kernel may answer before it can run cells. Its start is not the first cell's time.
         empty = {"code": "", "silent": True, "store_history": False, "allow_stdin": False}
         ready = self.send("execute_request", empty)
         await self._wait(ready.replied, deadline - time.monotonic(), "it runs no cell")
+
+    async def _connect_stdin(self, deadline: float) -> None:
+        """Connect the stdin channel anew, now that the kernel listens, and wait until it is.
+
+        Each channel is a socket of its own that connects when it can, and ipykernel drops a prompt
+        that finds the client's stdin not connected.
+        """
+        assert self.client is not None
+        socket = self.client.stdin_channel.socket
+        address = socket.getsockopt(zmq.LAST_ENDPOINT)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        try:
+            socket.disconnect(address)
+            socket.connect(address)
+            async with asyncio.timeout(max(0, deadline - time.monotonic())):
+                await recv_monitor_message(monitor)
+        except TimeoutError:
+            raise KernelFault(f"its stdin cannot be connected to{self._said()}") from None
+        finally:
+            socket.disable_monitor()
 
     async def _wait(self, event: asyncio.Event, seconds: float, otherwise: str) -> None:
         try:

@@ -127,6 +127,13 @@ class Kernel:
         self._until(self.client.get_iopub_msg, idle)
         return Ran(reply, seen)
 
+    def interrupt(self) -> None:
+        """Interrupt, and wait until the kernel says that it has done so.
+
+        `manager.interrupt_kernel` does not wait: a cell sent after it may be the one that ends.
+        """
+        assert self.request("interrupt_request", {}, "control").status == "ok"
+
     def reply_to(self, message_id: str) -> dict[str, Any]:
         """The reply to a request that was sent before."""
         get = self.client.get_shell_msg

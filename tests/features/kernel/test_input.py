@@ -69,6 +69,23 @@ def test_a_prompt_is_answered_once(kernel):
     assert stream_of(kernel, cell) == "1 2\n"
 
 
+def test_a_prompt_waits_for_a_client_whose_stdin_is_not_connected_yet(kernel):
+    """Each channel is a socket of its own that connects when it can."""
+    late = kernel.manager.client()
+    late.session.session = "late" + late.session.session
+    late.start_channels(stdin=False, hb=False)
+    late.wait_for_ready(timeout=60)
+    cell = late.execute("print('asking', flush=True); print('got', input('? '))", allow_stdin=True)
+    kernel.published(lambda m: m["content"].get("text") == "asking\n")
+    kernel.request("kernel_info_request", {}, "control")
+    late.start_channels(shell=False, iopub=False, hb=False, control=False)
+    late.get_stdin_msg(timeout=30)
+    late.input("line")
+    text = kernel.published(lambda m: "got" in m["content"].get("text", ""))
+    assert (text["parent_header"]["msg_id"], text["content"]["text"]) == (cell, "got line\n")
+    late.stop_channels()
+
+
 @pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
 def test_control_a_line_answers_the_prompt_that_stands(kernel, named):
     cell = kernel.client.execute("print(input('a '))", allow_stdin=True)

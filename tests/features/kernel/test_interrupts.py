@@ -38,12 +38,12 @@ def test_a_runaway_background_task_is_ended_between_cells(kernel):
         "task = asyncio.ensure_future(spin())"
     )
     kernel.published(lambda m: m["content"].get("text") == "spins\n")
-    kernel.manager.interrupt_kernel()
+    kernel.interrupt()
     assert kernel.run("print('usable', task.done())").text() == "usable True\n"
 
 
 def test_an_interrupt_between_cells_does_nothing(kernel):
-    kernel.manager.interrupt_kernel()
+    kernel.interrupt()
     assert kernel.run("print('fine')").text() == "fine\n"
 
 
