@@ -128,7 +128,7 @@ class CellWatch:
 
     def begin(self, request: Incoming) -> None:
         """Called before a request goes to the worker; a cell's metadata may lower its limits."""
-        self.copies.order_now()
+        self.copies.before_request(self._clock())
         session, narrowed = self._supervisor.session, None
         if session is not None and "sandbox" in request.metadata:
             narrowed = session.for_cell(request.metadata["sandbox"]).limits
@@ -167,9 +167,10 @@ class CellWatch:
         self._written += size
         self._new_files += files
 
-    def end(self, request_type: str) -> None:
+    def end(self, run: CellRun) -> None:
         """Called when a request is over, however it ended."""
-        self.copies.request_over(request_type, self.monitor.end_cell())
+        count = run.count if run.is_cell and run.stores_history else None
+        self.copies.request_over(run.request.type, self.monitor.end_cell(), count)
 
     def interrupted(self) -> None:
         """Called for each interrupt that the person sends."""

@@ -2,7 +2,8 @@
 
 A copy is due at the end of each request that may have changed variables. It is ordered when the
 kernel has been idle for `ORDER_AFTER`, or before the next request, whichever comes first: the reply
-does not wait for it, and no cell runs without it. Until then the one of before is there and of no
+does not wait for it, and no cell runs without it unless too many came at once
+(`snapshot_rules.Pace`). Until then the one of before is there and of no
 use: it stands for what was before the request that has just ended well.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..policy.rights import Rights
@@ -43,6 +45,10 @@ class DormantCopies:
         self._monitor = monitor
         self.snapshots = Snapshots(self._protection, self._sleeps)
         self._due: Sample | None = None
+        #: What the copy that has taken over knows nothing of; see `Snapshots.lacks`.
+        self._lacked: list[int | None] = []
+        #: Execution count of the request after which that copy is due, if it has one.
+        self._count: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dead_tree: Tree | None = None
         #: Words for what cells left running in a worker that its copy is taking the place of.
@@ -62,13 +68,16 @@ class DormantCopies:
         self._request_over(None)
         self.order_now()
 
-    def request_over(self, request_type: str, sample: Sample | None) -> None:
-        """Called when a request has ended; `sample` is what the worker uses now, if it is known."""
+    def request_over(self, request_type: str, sample: Sample | None, count: int | None) -> None:
+        """Called when a request has ended; `sample` is what the worker uses now, if it is known.
+
+        `count` is its execution count; None for one that does not count.
+        """
         worker = self._supervisor.worker
         if worker is not None and not worker.gone and request_type in _CHANGES_VARIABLES:
-            self._request_over(sample)
+            self._request_over(sample, count)
 
-    def _request_over(self, sample: Sample | None) -> None:
+    def _request_over(self, sample: Sample | None, count: int | None = None) -> None:
         try:
             # A worker that has taken over was not looked at when the request began.
             sample = sample or self._monitor.look()
@@ -77,15 +86,24 @@ class DormantCopies:
             _log.error("no copy of the worker: %s", failure)
             self.snapshots.discard(f"the monitor failed: {failure}")
             return
-        self._due = sample
+        self._due, self._count = sample, count
         if self.snapshots.alone:
             self.order_now()  # Requests wait for it.
         else:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(ORDER_AFTER, self.order_now)
+            delay = max(ORDER_AFTER, self.snapshots.wait(sample.clock))
+            self._timer = loop.call_later(delay, self.order_now)
+
+    def before_request(self, now: float) -> None:
+        """Called before each request: the copy that is due is ordered, unless it is too early."""
+        if self._due is not None and self.snapshots.wait(now) > 0:
+            self.snapshots.leave_out(self._count)
+            self._forget_order()
+        else:
+            self.order_now()
 
     def order_now(self) -> None:
-        """Order the copy that is due, if one is; called before each request, too."""
+        """Order the copy that is due, if one is."""
         sample, worker = self._due, self._supervisor.worker
         self._forget_order()
         if sample is None or worker is None or worker.gone:
@@ -175,6 +193,7 @@ class DormantCopies:
     async def wake(self, worker: WorkerProcess) -> Generation | None:
         """Called when a worker has died: the generation that goes on, if there is a copy."""
         woken = await self.snapshots.wake()
+        self._lacked = self.snapshots.lacks
         self._end_what_it_started(None if woken is None else woken.pid)
         if woken is None:
             return None
@@ -201,11 +220,16 @@ class DormantCopies:
 
     def kept(self, lost: tuple[str, ...]) -> str:
         """Called when a copy has taken over: what is back and what is not."""
-        self._supervisor.event("restored", {"lost": list(lost)})
+        missing = [count for count in self._lacked if count is not None]
+        self._supervisor.event("restored", {"lost": list(lost), "lacks": missing})
         given_up = f", {', '.join(lost)[:200]}" if lost else ""
+        if self._lacked:
+            back = f"The variables are back as they were {_before(self._lacked)}. Not kept: what was done"
+        else:
+            back = "All variables from before this cell are back. Not kept: what the cell did"
         return (
-            "All variables from before this cell are back. Not kept: what the cell did to them, "
-            f"connections and threads{given_up}. What it did to granted files stays done."
+            f"{back} to them, connections and threads{given_up}. What it did to granted files "
+            "stays done."
         )
 
     def lost(self, why: str = "") -> str:
@@ -220,9 +244,11 @@ class DormantCopies:
     def status(self) -> dict[str, Any]:
         """Part of the answer to `status`."""
         snapshots = self.snapshots
+        behind = snapshots.protected and bool(snapshots.lacks)
+        why = f"the copy is one of {_before(snapshots.lacks)}" if behind else snapshots.why
         return {
-            "protected": snapshots.protected,
-            "unprotected_because": snapshots.why,
+            "protected": snapshots.protected and not behind,
+            "unprotected_because": why,
             "copies_made": snapshots.made,
             "copy_seconds": snapshots.seconds,
             "copies_woken": snapshots.woken,
@@ -233,3 +259,16 @@ class DormantCopies:
         self._forget_order()
         self._stop_settling()
         self.snapshots.close()
+
+
+def _before(lacks: Sequence[int | None]) -> str:
+    """Words for the time for which a copy stands that lacks these requests."""
+    counts = [count for count in lacks if count is not None]
+    if not counts:
+        return "before the last messages of widgets, which came too fast for a copy after each"
+    first, last = counts[0], counts[-1]
+    cells = f"cell [{first}]" if first == last else f"cells [{first}] to [{last}]"
+    return (
+        f"before {cells}, which came too fast for a copy after each: run {cells} again where their "
+        "results matter"
+    )

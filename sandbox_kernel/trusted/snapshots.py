@@ -8,14 +8,7 @@ What is trusted: nothing that the copy says. Its process id comes from the opera
 (SCM_CREDENTIALS, unix(7)), and the supervisor opens a pidfd for it. That it *is* a faithful copy
 only matters to the session whose worker it was.
 
-The rule (`Rule.wants`), for the policy's mode `adaptive`; `always` heeds the last line alone, `off`
-makes no copy:
-
-| the last copy                                            | the next one                      |
-|----------------------------------------------------------|-----------------------------------|
-| cost less than the budget                                | after the next request            |
-| cost more: the fork, or the pages that had to be copied  | after `4`, then 8, 16 requests    |
-| would not fit into the memory limit beside the worker    | not now                           |
+When one is made: `snapshot_rules.py`.
 """
 
 from __future__ import annotations
@@ -30,21 +23,15 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ..shared.messages import CopyTaken, TakeCopy
 from .limits import walls
 from .limits.sampling import MonitorFailed, Sample, alone, number_inside
+from .snapshot_rules import SECONDS_A_BYTE, Pace, Rule
 from .worker_process import WorkerProcess
 
 _log = logging.getLogger(__name__)
 
-Mode = Literal["off", "adaptive", "always"]
-
-#: Seconds that a page fault costs which has to copy a page, for each byte (measured: 1 s a GB).
-SECONDS_A_BYTE = 1e-9
-#: Requests that are left out after a copy that was too dear; doubled each time.
-_FIRST_PAUSE, _LAST_PAUSE = 4, 16
 #: Seconds for a fresh copy to say that it sleeps, when it is needed at once.
 WAKE_SECONDS = 2.0
 #: Seconds between two exact looks at what a copy holds alone.
@@ -56,41 +43,6 @@ _SMALL = 32_000_000
 #: starts it again when it is needed.
 _HARMLESS = frozenset({b"jemalloc_bg_thd"})
 _CREDENTIALS = struct.Struct("3i")
-
-
-@dataclass
-class Rule:
-    """When a copy is worth its price. Pure; `mode` and `budget` (seconds) are the policy's."""
-
-    mode: Mode = "adaptive"
-    budget: float = 0.25
-    _pause: int = 0
-    _left_out: int = 0
-
-    def wants(self, memory: float, allowed: float) -> str:
-        """Why no copy should be made now; empty when one should.
-
-        `memory` is what the worker uses and `allowed` its limit, in bytes.
-        """
-        if self.mode == "off":
-            return "the policy has snapshots off"
-        if memory > 0.9 * allowed:
-            return "there is no room for a copy within the memory limit"
-        if self._left_out > 0 and self.mode == "adaptive":
-            self._left_out -= 1
-            return f"the last copy cost more than the budget of {self.budget * 1000:.0f} ms"
-        return ""
-
-    def paid(self, seconds: float, copied: float) -> bool:
-        """What a copy cost: the fork, and bytes copied because of it. True when it was too dear."""
-        if self.mode != "adaptive":
-            return False
-        if seconds + copied * SECONDS_A_BYTE <= self.budget:
-            self._pause = 0
-            return False
-        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
-        self._left_out = self._pause
-        return True
 
 
 @dataclass
@@ -143,6 +95,7 @@ class Snapshots:
         when there is none any more.
         """
         self.rule = Rule()
+        self.pace = Pace()
         #: Whether what a cell has left running is ended with it (the policy's `background`).
         self.alone = False
         self.protected = False
@@ -152,6 +105,9 @@ class Snapshots:
         self._copy: Copy | None = None
         #: True while `_copy` stands for what was before a request that has ended.
         self._stale = False
+        #: Requests that have ended since the copy that is kept, by their execution count, None for
+        #: those that have none: they came faster than `pace` lets copies be made.
+        self.lacks: list[int | None] = []
         #: The copy of before, which goes when the next one sleeps.
         self._former: Copy | None = None
         self._number = 0
@@ -180,6 +136,8 @@ class Snapshots:
         else:
             self._discard()
         self._stale = False
+        self.lacks = []
+        self.pace.spend(sample.clock)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -190,6 +148,17 @@ class Snapshots:
         order = TakeCopy(self._number, harmless_threads(worker.pid), self.alone, not reason)
         worker.send(order, descriptors=(theirs.detach(),))
         return True
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next copy may be made."""
+        paced = self.rule.mode == "adaptive" and not self.alone
+        return self.pace.wait(now) if paced else 0.0
+
+    def leave_out(self, count: int | None) -> None:
+        """Make no copy after the request of that execution count: the one of before stays."""
+        if self._copy is not None:
+            self._stale = False
+            self.lacks.append(count)
 
     def on_taken(self, worker: WorkerProcess, message: CopyTaken) -> bool:
         """Called for the worker's answer to an order; False when it answers no order of ours."""

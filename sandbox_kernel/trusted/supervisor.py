@@ -271,7 +271,7 @@ class Supervisor:
         request = run.request
         for kind, content in self.watch.last_part(run):
             self._publish(kind, content, {}, [])
-        self.watch.end(request.type)
+        self.watch.end(run)
         if run.is_cell:
             self.opened.end_cell()
             self.stdin.end_cell()

@@ -6,6 +6,7 @@ Never a hang, and never a silent loss: each death says what was kept.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 
 import psutil
@@ -242,6 +243,28 @@ def test_cells_that_are_sent_at_once_are_each_protected(kernel) -> None:
     assert [reply["status"] for reply in replies] == ["ok", "ok", "ok", "error"]
     assert "are back" in replies[-1]["evalue"]
     assert kernel.run("print(step)").text() == "3\n"
+
+
+@pytest.mark.parametrize("mode", ["adaptive", "always"])
+def test_after_very_many_cells_at_once_a_death_says_which_to_run_again(start_kernel, mode) -> None:
+    """Copies are bounded in pace. What a copy lacks is told, and nothing else is missing."""
+    kernel = start_kernel(policy=FULL_LANGUAGE + f'[snapshots]\nmode = "{mode}"\n')
+    for _ in range(2):
+        cells = [
+            kernel.client.execute("step = get_ipython().execution_count - 1") for _ in range(100)
+        ]
+        assert {kernel.reply_to(cell)["content"]["status"] for cell in cells} == {"ok"}
+        ran = dies(kernel)
+        last = kernel.run("print(step)").text()
+        told = re.search(r"before cells? \[(\d+)\]", ran.error)
+        if mode == "adaptive" and told:
+            assert "run cell" in ran.error
+            expected = int(told[1]) - 1
+        else:
+            assert "All variables from before this cell are back" in ran.error
+            expected = ran.reply["content"]["execution_count"] - 1
+        assert last == f"{expected}\n"
+        kernel.run("step = 0")
 
 
 def test_a_death_right_after_a_cell_never_undoes_what_it_did(kernel) -> None:

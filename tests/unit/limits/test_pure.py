@@ -17,7 +17,7 @@ from sandbox_kernel.trusted.limits.sampling import Sample
 from sandbox_kernel.trusted.limits.table import BY_NAME
 from sandbox_kernel.trusted.limits.verdict import MEMORY_ENDS, Reached, exceeded, next_look
 from sandbox_kernel.trusted.output_tail import KEPT, OutputTail
-from sandbox_kernel.trusted.snapshots import Rule
+from sandbox_kernel.trusted.snapshot_rules import Pace, Rule
 
 HERE = Origin("class.toml", 12)
 
@@ -180,6 +180,18 @@ def test_copies_pause_after_one_that_was_too_dear_and_come_back() -> None:
     assert left_out == 4
     assert rule.paid(0.2, 0)
     assert sum("budget" in rule.wants(1e6, 1e9) for _ in range(20)) == 8
+
+
+def test_copies_are_made_at_once_up_to_a_burst_and_then_at_a_pace() -> None:
+    pace = Pace(burst=3, every=0.02)
+    for _ in range(3):
+        assert pace.wait(100.0) == 0
+        pace.spend(100.0)
+    assert pace.wait(100.0) == pytest.approx(0.02)
+    assert pace.wait(100.021) == 0
+    pace.spend(100.021)
+    assert 0.018 < pace.wait(100.021) < 0.02
+    assert pace.wait(101.0) == 0
 
 
 def test_modes_of_snapshots() -> None:
