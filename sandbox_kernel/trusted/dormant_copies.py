@@ -224,7 +224,8 @@ class DormantCopies:
         self._supervisor.event("restored", {"lost": list(lost), "lacks": missing})
         given_up = f", {', '.join(lost)[:200]}" if lost else ""
         if self._lacked:
-            back = f"The variables are back as they were {_before(self._lacked)}. Not kept: what was done"
+            back = f"The variables are back as they were {_before(self._lacked)}. "
+            back += "Not kept: what was done"
         else:
             back = "All variables from before this cell are back. Not kept: what the cell did"
         return (
