@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from . import model
@@ -40,6 +41,7 @@ class _Yes(Protocol):
     def table(self) -> model.RequestTable: ...
 
 
+@lru_cache(maxsize=16)
 def bounded_settings(policy: Policy, system: Policy | None) -> Settings:
     """The settings that hold; a policy that does not say gets the strict one."""
     both = [policy.table] if system is None else [policy.table, system.table]
@@ -121,6 +123,7 @@ def narrow_limits(
     return narrowed
 
 
+@lru_cache(maxsize=256)
 def _both(policy: Policy, system: Policy | None, name: str) -> Limit:
     chosen = _own(policy, name)
     if system is None:
@@ -160,6 +163,7 @@ def _raised(
     return Limit(limit.name, amount, limit.most, origin)
 
 
+@lru_cache(maxsize=256)
 def _total(policy: Policy, system: Policy | None, name: str) -> Limit | None:
     found: Limit | None = None
     for source in (policy, system):

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from operator import attrgetter
 from typing import Literal
 
@@ -106,7 +107,9 @@ def resolve(
     is about to run.  `now` is in seconds since the epoch.  Raises nothing on any request;
     policies have been checked by `load`.
     """
-    places = _settled(places)
+    settled = _settled(places)
+    # One look at each path: all that is computed here is about the same moment.
+    places = replace(settled, canonical=cache(settled.canonical))
     refusals = refusals_of(policy, places)
     if system is not None:
         refusals += refusals_of(system, places)
@@ -153,7 +156,7 @@ def resolve(
         limits=limits,
         session_limits=session,
         person_limits=person_limits(policy, system),
-        places=places,
+        places=settled,
         now=now,
         problems=tuple(sorted(set(problems))),
         unmet=tuple(unmet),

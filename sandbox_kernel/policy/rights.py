@@ -128,7 +128,7 @@ class Right:
         own = getattr(self.entry, "expires_at", None)
         return min((end for end in (own, self.grant_ends) if end is not None), default=None)
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return self.rule.kind
 
@@ -216,20 +216,27 @@ class Rights(Settings):
 
     def of(self, kind: str) -> tuple[Right, ...]:
         """The rights of one kind."""
-        return tuple(right for right in self.rights if right.kind == kind)
+        return self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, tuple[Right, ...]]:
+        found: dict[str, list[Right]] = {}
+        for right in self.rights:
+            found.setdefault(right.kind, []).append(right)
+        return {kind: tuple(rights) for kind, rights in found.items()}
 
     @cached_property
     def next_expiry(self) -> float | None:
         """When the first of these rights ends (seconds since the epoch): resolve again then."""
         return min((r.ends for r in self.rights if r.ends is not None), default=None)
 
-    @property
+    @cached_property
     def file_entries(self) -> tuple[FileEntry, ...]:
-        return tuple(r.entry for r in self.rights if isinstance(r.entry, FileEntry))
+        return tuple(r.entry for r in self.of("files") if isinstance(r.entry, FileEntry))
 
     @property
     def socket_entries(self) -> tuple[SocketEntry, ...]:
-        return tuple(r.entry for r in self.rights if isinstance(r.entry, SocketEntry))
+        return tuple(r.entry for r in self.of("sockets") if isinstance(r.entry, SocketEntry))
 
     @property
     def modules(self) -> frozenset[str]:
@@ -241,16 +248,17 @@ class Rights(Settings):
         """Names of the variables that may be seen; a `*` at the end covers a prefix."""
         return frozenset(r.entry.name for r in self.rights if isinstance(r.entry, EnvironmentEntry))
 
-    @property
+    @cached_property
     def spawn(self) -> bool:
         """Whether child processes may be made."""
-        return any(isinstance(r.entry, ProcessEntry) and r.entry.spawn for r in self.rights)
+        entries = (right.entry for right in self.of("processes"))
+        return any(isinstance(entry, ProcessEntry) and entry.spawn for entry in entries)
 
-    @property
+    @cached_property
     def display(self) -> Mapping[str, str]:
         """The level of each display setting: html, javascript, widgets."""
         levels = {what: order[0] for what, order in LEVELS.items()}
-        for right in self.rights:
+        for right in self.of("display"):
             if isinstance(right.entry, DisplayEntry):
                 order = LEVELS[right.entry.what]
                 level = max(levels[right.entry.what], right.entry.level, key=order.index)

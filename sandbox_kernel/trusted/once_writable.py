@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 
 from ..policy import Rights
-from ..policy.kinds.files import FileEntry
 
 #: A longer file is not read further (bytes); it would hold tens of thousands of folders.
 _MOST_BYTES = 4_000_000
@@ -51,8 +50,8 @@ class OnceWritable:
 def _writable(rights: Rights) -> set[str]:
     return {
         place.fixed_prefix
-        for right in rights.rights
-        if isinstance(right.entry, FileEntry) and right.entry.mode != "read"
-        for place in right.entry.places
+        for entry in rights.file_entries
+        if entry.mode != "read"
+        for place in entry.places
         if "\n" not in place.fixed_prefix
     }

@@ -272,7 +272,7 @@ class Permissions:
         rights = self.rights
         modules = {
             right.entry.name: right.origin.place
-            for right in rights.rights
+            for right in rights.of("modules")
             if isinstance(right.entry, ModuleEntry)
         }
         return {

@@ -34,7 +34,7 @@ def file_rights(rights: Rights) -> FileRights:
     """What `rights` say of files."""
     entries = tuple(
         (right.entry, right.origin.place)
-        for right in rights.rights
+        for right in rights.of("files")
         if isinstance(right.entry, FileEntry)
     )
     if not entries:
