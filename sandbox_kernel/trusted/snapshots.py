@@ -174,6 +174,7 @@ class Snapshots:
             return True
         copy.taken, copy.seconds = True, message.seconds
         self.seconds = message.seconds
+        self.pace.took(message.seconds)
         if copy.gone:
             self._end(copy)
         self._settled(copy)

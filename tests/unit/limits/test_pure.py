@@ -192,6 +192,12 @@ def test_copies_are_made_at_once_up_to_a_burst_and_then_at_a_pace() -> None:
     pace.spend(100.021)
     assert 0.018 < pace.wait(100.021) < 0.02
     assert pace.wait(101.0) == 0
+    pace.took(0.005)
+    assert pace.every == pytest.approx(0.05)
+    pace.took(5)
+    assert pace.every == 0.25
+    pace.took(0)
+    assert pace.every == 0.02
 
 
 def test_modes_of_snapshots() -> None:
