@@ -35,7 +35,7 @@ from .load import Policy
 from .problems import Problem
 from .request import Request, Scope
 from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
-from .rules import bounded_rules, refusals_of, taken_back
+from .rules import Bounded, bounded_rules, refusals_of, taken_back
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -114,13 +114,14 @@ def resolve(
     if system is not None:
         refusals += refusals_of(system, places)
     refusals += taken_back(revoked, places)
-    rules, problems = bounded_rules(policy, system, places, refusals, now)
-    rights = [rule.given for rule in rules if rule.tier == "given"]
+    lines = bounded_rules(policy, system, places, refusals, now)
+    problems = list(lines.problems)
+    rights = [rule.given for rule in lines.moving if rule.tier == "given"]
     unmet: list[Unmet] = []
     if request is not None:
         problems += request.problems
         if request.table is not None:
-            got, missed = _asked(request.table, rules, places, now)
+            got, missed = _asked(request.table, lines, places, now)
             rights += got
             unmet += missed
     grants = [grant for grant in grants if grant.ends is None or grant.ends > now]
@@ -128,7 +129,7 @@ def resolve(
         for entry in grant.entries(places):
             rights += [
                 Right(met, rule, grant.source, grant.id, grant.ends)
-                for rule in rules
+                for rule in lines.of(entry)
                 if (met := meet(entry, rule.entry)) is not None
             ]
     rights, found = _without_planted_links(rights, places)
@@ -137,6 +138,7 @@ def resolve(
     problems += found
     # Before the cell narrows: a denial must not go with the right that brought it.
     rights, denials = _denied_everywhere(rights)
+    rights += lines.fixed.given
     if cell is not None:
         problems += cell.problems
         table = _NOTHING if cell.table is None else cell.table
@@ -150,7 +152,7 @@ def resolve(
         system_file=None if system is None else system.file,
         digest=policy.digest + (system.digest if system else ""),
         rights=_ordered(right for right in rights if right.ends is None or right.ends > now),
-        rules=rules,
+        rules=lines.rules,
         refusals=refusals,
         denials=denials,
         limits=limits,
@@ -172,12 +174,13 @@ def _settled(places: Places) -> Places:
 
 
 def _asked(
-    table: model.RequestTable, rules: Sequence[Rule], places: Places, now: float
+    table: model.RequestTable, lines: Bounded, places: Places, now: float
 ) -> tuple[list[Right], list[Unmet]]:
     """What metadata turns on, and what it asked for in vain."""
     rights: list[Right] = []
     unmet: list[Unmet] = []
     for entry, kind, _ in make.entries(table, places, now):
+        rules = lines.of(entry)
         met = [(rule, found) for rule in rules if (found := meet(entry, rule.entry)) is not None]
         got = [(rule, found) for rule, found in met if rule.tier != "ask" and not _shut(found)]
         # One that its own `deny` closes is kept: `_denied_everywhere` tells others of it.

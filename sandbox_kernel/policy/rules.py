@@ -8,8 +8,8 @@ back in the session are carved out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
 
@@ -19,7 +19,44 @@ from .entries import meet
 from .kinds import choices, files, names, paths, sockets
 from .load import Policy
 from .problems import Origin, Problem
-from .rights import KIND_OF, Entry, Places, Refusal, Rule, written
+from .rights import KIND_OF, Entry, Places, Refusal, Right, Rule, written
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The lines that mean the same wherever the notebook lies and whatever the time is."""
+
+    rules: tuple[Rule, ...]
+    #: The rights that those of the tier `given` are.
+    given: tuple[Right, ...]
+    by_type: Mapping[type, tuple[Rule, ...]]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The lines of a policy within the system policy, in one order however they stood.
+
+    `moving` are those for files and sockets.
+    """
+
+    moving: tuple[Rule, ...]
+    fixed: Fixed
+    problems: tuple[Problem, ...]
+
+    def of(self, entry: Entry) -> tuple[Rule, ...]:
+        """The lines of the entry's kind."""
+        kind = type(entry)
+        if kind in _MOVING:
+            return tuple(rule for rule in self.moving if type(rule.entry) is kind)
+        return self.fixed.by_type.get(kind, ())
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All of them."""
+        return tuple(sorted((*self.moving, *self.fixed.rules), key=_ORDER))
+
+
+_MOVING = (files.FileEntry, sockets.SocketEntry)
 
 
 def bounded_rules(
@@ -28,8 +65,8 @@ def bounded_rules(
     places: Places,
     refusals: tuple[Refusal, ...],
     now: float,
-) -> tuple[tuple[Rule, ...], list[Problem]]:
-    """The lines of `policy` within `system`, in one order however they stood."""
+) -> Bounded:
+    """What `policy` may allow within `system`."""
     rules = _moving(policy, places, now)
     if system is not None:
         rules = _bounded(rules, _moving(system, places, now))
@@ -45,8 +82,8 @@ def bounded_rules(
             problems.append(Problem("policy.protected", text, rule.origin))
         kept.append(replace(rule, entry=entry))
     others = tuple(r for r in refusals if not isinstance(r.entry, files.FileEntry))
-    found = [*_unique(kept), *_fixed_rules(policy, system, others)]
-    return tuple(sorted(found, key=_ORDER)), problems
+    fixed = _fixed_rules(policy, system, others)
+    return Bounded(tuple(sorted(_unique(kept), key=_ORDER)), fixed, tuple(problems))
 
 
 _ORDER = attrgetter("order")
@@ -57,12 +94,9 @@ def _unique(rules: Iterable[Rule]) -> Iterable[Rule]:
 
 
 @lru_cache(maxsize=16)
-def _fixed_rules(
-    policy: Policy, system: Policy | None, refusals: tuple[Refusal, ...]
-) -> tuple[Rule, ...]:
-    """The lines that mean the same wherever the notebook lies and whatever the time is.
+def _fixed_rules(policy: Policy, system: Policy | None, refusals: tuple[Refusal, ...]) -> Fixed:
+    """Most of a policy (a line a module), which each change of rights needs again.
 
-    They are most of a policy (a line a module), and each change of rights needs them again.
     `refusals`: those of other kinds than files.
     """
     rules = _fixed(policy)
@@ -73,7 +107,12 @@ def _fixed_rules(
         entry = _carve(rule.entry, (), (), refusals)
         if entry is not None:
             kept.append(replace(rule, entry=entry))
-    return tuple(_unique(kept))
+    found = tuple(sorted(_unique(kept), key=_ORDER))
+    by_type: dict[type, list[Rule]] = {}
+    for rule in found:
+        by_type.setdefault(type(rule.entry), []).append(rule)
+    given = sorted((rule.given for rule in found if rule.tier == "given"), key=_ORDER)
+    return Fixed(found, tuple(given), {kind: tuple(rules) for kind, rules in by_type.items()})
 
 
 def refusals_of(policy: Policy, places: Places) -> tuple[Refusal, ...]:

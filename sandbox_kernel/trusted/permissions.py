@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
+from ..policy import Grant, Origin, Request, Right, Rights, parse_grant, parse_request
 from ..policy.kinds.names import ModuleEntry
 from ..policy.request import plain_request
 from ..policy.rights import written
@@ -80,6 +80,7 @@ class Permissions:
         self.asker = Asker(supervisor.stdin.ask, supervisor.event)
         self.cell_rights: Rights | None = None
         self._followed: Rights | None = None
+        self._modules: tuple[tuple[Right, ...], dict[str, str]] = ((), {})
         self._told: tuple[object, dict[str, Any]] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.questions = CellQuestions(supervisor, self)
@@ -270,14 +271,9 @@ class Permissions:
     def worker_settings(self) -> dict[str, Any]:
         """What a worker is told: never a path that is closed to it, nor a reason of the policy."""
         rights = self.rights
-        modules = {
-            right.entry.name: right.origin.place
-            for right in rights.of("modules")
-            if isinstance(right.entry, ModuleEntry)
-        }
         return {
             "language": rights.language,
-            "modules": modules,
+            "modules": self._module_lines(rights.of("modules")),
             "refused": {
                 refusal.entry.name: refusal.origin.place
                 for refusal in rights.refusals
@@ -286,6 +282,15 @@ class Permissions:
             "processes": rights.spawn,
             "policy": rights.policy_file,
         }
+
+    def _module_lines(self, rights: tuple[Right, ...]) -> dict[str, str]:
+        """The lines that give the modules: hundreds, and few changes of rights change them."""
+        known, lines = self._modules
+        if rights != known:
+            entries = ((right.entry, right.origin.place) for right in rights)
+            lines = {e.name: place for e, place in entries if isinstance(e, ModuleEntry)}
+            self._modules = rights, lines
+        return lines
 
     # -- grants, by a client or a person
 

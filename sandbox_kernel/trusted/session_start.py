@@ -19,6 +19,7 @@ from .limits import walls
 from .notebook_wishes import notebook_metadata
 from .options import LaunchOptions
 from .policy_files import PolicyFiles, load_policies
+from .real_path import real_path
 from .session_rights import NOTEBOOK, SessionRights
 
 
@@ -46,7 +47,7 @@ def _places(
         home=os.path.expanduser("~"),
         read_only=policies.paths,
         closed=(data_directory(options), runtime_directory(), *options.closed),
-        canonical=os.path.realpath,
+        canonical=real_path,
     )
 
 

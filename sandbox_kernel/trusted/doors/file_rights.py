@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
 from ...policy.kinds.paths import PathPattern, literal
 from ...policy.rights import Rights
+from ..real_path import real_path
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def file_rights(rights: Rights) -> FileRights:
     for refusal in rights.refusals:
         if isinstance(refusal.entry, FileEntry):
             (deny if refusal.entry.mode == "read" else read_only).update(refusal.entry.places)
-    canonical = os.path.realpath
+    canonical = real_path
     deny.update(literal(path, canonical) for path in rights.places.closed)
     read_only.update(literal(path, canonical) for path in rights.places.read_only)
     return FileRights(entries, tuple(sorted(deny)), tuple(sorted(read_only)))

@@ -1,0 +1,29 @@
+"""Where a path leads: `os.path.realpath`, by the kernel where it can say.
+
+Rights are about real paths, and each change of rights looks at all of them again. The kernel
+resolves a path in one call, Python with one for each part of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+_DELETED = " (deleted)"
+
+
+def real_path(path: str) -> str:
+    """The absolute path without symbolic links; what does not exist is taken as it is written."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return os.path.realpath(path)
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return os.path.realpath(path)
+    finally:
+        os.close(descriptor)
+    # Removed meanwhile, or of a file system that is mounted nowhere.
+    if found[:1] != "/" or found.endswith(_DELETED):
+        return os.path.realpath(path)
+    return found

@@ -1,0 +1,46 @@
+"""Where a path leads: the same as `os.path.realpath` says, for whatever there is."""
+
+import os
+
+import pytest
+
+from sandbox_kernel.trusted.real_path import real_path
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "folder" / "file").write_text("x")
+    (tmp_path / "folder" / "gone (deleted)").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    for name, target in (
+        ("to-folder", "folder"),
+        ("to-file", "to-folder/file"),
+        ("up", "folder/below/../.."),
+        ("dangling", "folder/none/below"),
+        ("circle", "circle"),
+    ):
+        (tmp_path / name).symlink_to(target)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["folder/file", "to-file", "to-folder/below/../file", "up/to-file", "dangling", "dangling/more"]
+    + ["circle", "circle/x", "folder/file/below", "none", "pipe", "", ".", "/", "//", "/proc/self"]
+    + ["to-folder/gone (deleted)", "/proc/self/fd/0", "/proc/self/root/usr", b"folder".decode()],
+)
+def test_it_is_where_python_says(place, path):
+    assert real_path(path) == os.path.realpath(path)
+
+
+def test_of_a_removed_folder_it_is_the_path_as_written(place, monkeypatch):
+    (place / "short").mkdir()
+    held = os.open(place / "short", os.O_PATH)
+    (place / "short").rmdir()
+    try:
+        assert real_path(f"/proc/self/fd/{held}") == os.path.realpath(f"/proc/self/fd/{held}")
+        assert real_path(str(place / "short")) == str(place / "short")
+    finally:
+        os.close(held)
