@@ -269,7 +269,7 @@ reason = "mine"
 
 def test_a_configuration_of_ones_own_is_not_read(hub: Hub) -> None:
     home = hub.place / "home" / "stu"
-    (home / ".jupyter").mkdir()
+    (home / ".jupyter").mkdir(exist_ok=True)
     manager = "jupyter_client.kernelspec.KernelSpecManager"
     (home / ".jupyter" / "jupyter_server_config.py").write_text(
         f"c.ServerApp.kernel_spec_manager_class = {manager!r}\n"
