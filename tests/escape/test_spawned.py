@@ -187,15 +187,31 @@ def test_children_end_with_the_worker(kernel):
 
 
 def test_who_floods_the_channel_of_a_dead_worker_does_not_hold_the_supervisor(kernel, control):
+    # The channel is a stream whose other end another process made.
     code = (
-        "import os\n"
+        "import os, socket, stat, struct\n"
         "from sandbox_kernel.shared.codec import pack\n"
         "from sandbox_kernel.shared.messages import Output\n"
+        "def leads_out(fd):\n"
+        "    if not stat.S_ISSOCK(os.fstat(fd).st_mode): return False\n"
+        "    with socket.socket(fileno=os.dup(fd)) as end:\n"
+        "        if end.type != socket.SOCK_STREAM: return False\n"
+        "        peer = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)\n"
+        "    return struct.unpack('3i', peer)[0] != os.getpid()\n"
+        "channels = []\n"
+        "for fd in map(int, os.listdir('/proc/self/fd')):\n"
+        "    try: channels += [fd] if leads_out(fd) else []\n"
+        "    except OSError: pass  # That of the listing.\n"
+        "assert channels\n"
         "flood = pack(Output('stream', {'name': 'stdout', 'text': 'x'})) * 3000\n"
         "for _ in range(3):\n"
         "    if os.fork() == 0:\n"
-        "        os.set_blocking(3, True)\n"
-        "        while True: os.write(3, flood)\n"
+        "        while True:\n"
+        "            for fd in channels:\n"
+        "                try:\n"
+        "                    os.set_blocking(fd, True)\n"
+        "                    os.write(fd, flood)\n"
+        "                except OSError: pass\n"
         "os._exit(1)"
     )
     cell = kernel.client.execute(code)
