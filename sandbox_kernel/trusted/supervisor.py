@@ -224,9 +224,9 @@ class Supervisor:
         run = self.current = CellRun(request, self.execution_count)
         self.last_parent = request.header
         self.channels.status("busy", request.header)
-        if run.is_cell and self.permissions is not None:
-            self.permissions.begin_cell(run.sandbox_metadata)
-        self.watch.begin(request)
+        if not self._open_for(run):
+            self._fail(run, "KernelFault", "what its notebook is granted could not be opened")
+            return
         if run.is_cell and not run.silent:
             self.channels.publish(
                 "execute_input",
@@ -239,6 +239,23 @@ class Supervisor:
             self._fail(run, type(fault).__name__, str(fault))
         elif not self.send_request(request, run.count):
             self._fail(run, "MessageTooBig", "the request is too big for the worker's channel")
+
+    def _open_for(self, run: CellRun) -> bool:
+        """Give a request its rights and limits; where that fails, nothing runs with others."""
+        try:
+            if run.is_cell and self.permissions is not None:
+                self.permissions.begin_cell(run.sandbox_metadata)
+            self.watch.begin(run.request)
+        except Exception:
+            self._give_up_worker("the beginning of a request failed")
+            return False
+        return True
+
+    def _give_up_worker(self, what: str) -> None:
+        """A fault of ours: a reply is owed all the same, and nothing may stay open."""
+        _log.exception(what)
+        if self.worker is not None:
+            self.worker.kill(f"{what}: what its cells are granted may be wrong; see the log")
 
     def send_request(self, request: Incoming, count: int) -> bool:
         """Give a request to the worker; False when there is none, or it is too big for it."""
@@ -259,6 +276,7 @@ class Supervisor:
 
     def _fail(self, run: CellRun, name: str, text: str) -> None:
         """Close a request with an error of the supervisor's own."""
+        run.finished = False  # A fault may have come before its reply.
         run.reply = error_reply(name, text)
         run.error = None
         self._finish(run)
@@ -271,10 +289,7 @@ class Supervisor:
         request = run.request
         for kind, content in self.watch.last_part(run):
             self._publish(kind, content, {}, [])
-        self.watch.end(run)
-        if run.is_cell:
-            self.opened.end_cell()
-            self.stdin.end_cell()
+        self._end_watch_and_rights(run)
         reply = run.final_reply()
         failed = run.is_cell and reply["status"] == "error"
         if failed and run.error is None and not run.silent:
@@ -294,6 +309,16 @@ class Supervisor:
         for cell in aborted:
             self.answer(cell, {"status": "aborted"})
         self.next()
+
+    def _end_watch_and_rights(self, run: CellRun) -> None:
+        """What the end of a request closes; where that fails, the worker ends with it."""
+        try:
+            self.watch.end(run)
+            if run.is_cell:
+                self.opened.end_cell()
+                self.stdin.end_cell()
+        except Exception:
+            self._give_up_worker("the end of a request failed")
 
     def _take_sent_cells(self) -> list[Incoming]:
         """Remove the cells that clients sent before they could see that this one failed."""

@@ -26,6 +26,9 @@ STOP_SECONDS = 0.2
 DELIVERY_SECONDS = 0.02
 DELIVERIES = 4
 IN_FLIGHT = "a descriptor on its way through a socket"
+UNSEEN = "descriptors that the kernel does not show"
+#: Flag of a task that is on its way out (PF_EXITING, include/linux/sched.h).
+_EXITING = 0x4
 
 
 @dataclass
@@ -81,6 +84,9 @@ def mapped_below(pids: list[int], destination: str) -> set[str]:
                             found.add(path)
         except (FileNotFoundError, ProcessLookupError):
             continue
+        except PermissionError:
+            if not _is_ending(f"/proc/{pid}"):
+                raise
     return found
 
 
@@ -146,6 +152,18 @@ def _parent(process: int) -> int:
 def _fields(task: str) -> list[bytes]:
     """State, parent and so on of a task (proc_pid_stat(5), from the third field on)."""
     return _content(f"{task}/stat").rpartition(b")")[2].split()
+
+
+def _is_ending(task: str) -> bool:
+    """Whether a task is on its way out: what is left of it in /proc may belong to root then.
+
+    It runs no program any more, and what it has open will be closed.
+    """
+    try:
+        state, flags = _fields(task)[0], int(_fields(task)[6])
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in (b"Z", b"X") or bool(flags & _EXITING)
 
 
 def _content(path: str) -> bytes:
@@ -248,24 +266,30 @@ def _look_and_end(
 
 def find(pids: list[int], mount_ids: set[int]) -> Holders:
     """Look for holders of any of the mounts in these (stopped) processes."""
+    return _each_task(pids, lambda pid, task, found: _look_at_task(pid, task, mount_ids, found))
+
+
+def _each_task(pids: list[int], look: Callable[[int, str, Holders], None]) -> Holders:
+    """Look at each task of these processes; one that hides what it has open is dangerous."""
     found = Holders()
     for pid in pids:
         for task in _tasks(pid):
-            _look_at_task(pid, task, mount_ids, found)
+            try:
+                look(pid, task, found)
+            except PermissionError:
+                if not _is_ending(task):
+                    found.dangerous.setdefault(pid, UNSEEN)
     return found
 
 
 def with_descriptors_in_flight(pids: list[int]) -> list[int]:
     """Those of these (stopped) processes that hold a socket with descriptors on their way."""
-    return [
-        pid
-        for pid in pids
-        if any(
-            int(facts.get(b"scm_fds", b"0")) > 0
-            for task in _tasks(pid)
-            for _, facts in _descriptors(task)
-        )
-    ]
+
+    def look(pid: int, task: str, found: Holders) -> None:
+        if any(int(facts.get(b"scm_fds", b"0")) > 0 for _, facts in _descriptors(task)):
+            found.dangerous[pid] = IN_FLIGHT
+
+    return list(_each_task(pids, look).dangerous)
 
 
 def find_below(pids: list[int], paths: set[str]) -> Holders:
@@ -274,22 +298,22 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
     For the notify door, where no mount tells them apart. A working directory is nothing there:
     what is opened relative to it comes to the door.
     """
-    found = Holders()
     below = tuple(f"{path}/" for path in paths)
-    for pid in pids:
-        for task in _tasks(pid):
-            for name in _names(f"{task}/fd"):
-                try:
-                    target = os.readlink(f"{task}/fd/{name}")
-                except OSError:
-                    continue
-                here = target in paths or target.startswith(below)
-                facts = _facts(task, name) if here or target.startswith("socket:") else {}
-                if int(facts.get(b"scm_fds", b"0")) > 0:
-                    found.dangerous.setdefault(pid, IN_FLIGHT)
-                if here and facts:
-                    _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
-    return found
+
+    def look(pid: int, task: str, found: Holders) -> None:
+        for name in _names(f"{task}/fd"):
+            try:
+                target = os.readlink(f"{task}/fd/{name}")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            here = target in paths or target.startswith(below)
+            facts = _facts(task, name) if here or target.startswith("socket:") else {}
+            if int(facts.get(b"scm_fds", b"0")) > 0:
+                found.dangerous.setdefault(pid, IN_FLIGHT)
+            if here and facts:
+                _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+
+    return _each_task(pids, look)
 
 
 def _names(folder: str) -> list[str]:

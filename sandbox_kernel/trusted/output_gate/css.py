@@ -191,6 +191,7 @@ _NESTED = re.compile(r"\([^()]*\)|\[[^]]*\]")
 _BRACES = re.compile("[{}]")
 _MEDIA = re.compile(r"@media\s+([A-Za-z0-9 ():,.-]{1,200})\Z")
 _PSEUDO = re.compile(r"::?([A-Za-z-]+)")
+_CALL = re.compile(r"(:?)[A-Za-z0-9_-]*\(")
 _PSEUDOS = words(
     "hover focus focus-visible focus-within active visited link checked disabled "
     "enabled empty first-child last-child only-child nth-child nth-last-child "
@@ -208,6 +209,8 @@ def _selector(text: str, scope: str, prefixed: Callable[[str], str], prefix: str
         return None
     if any(name.lower() not in _PSEUDOS for name in _PSEUDO.findall(text)):
         return None
+    if not all(_CALL.findall(text)):
+        return None  # Only a pseudo-class takes arguments; `url(` would be an address.
     text = _SELECTOR_ID.sub(lambda found: f"#{prefix}{found.group(1)}", text)
     text = _SELECTOR_CLASS.sub(lambda found: f".{prefixed(found.group(1))}", text)
     root = _PAGE_ROOT.match(text)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -70,3 +73,58 @@ def test_control_one_look_less_and_it_lives(two) -> None:
     almost = [{worker.pid: IN_FLIGHT}] * DELIVERIES
     assert end_holders(worker.pid, looks(*almost)).dangerous == {}
     assert not ended(worker)
+
+
+def as_ordinary_user(seen: Callable[[], str]) -> str:
+    """What `seen` gives in a child process that is no root."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(65534, 65534, 65534)
+                os.setresuid(65534, 65534, 65534)
+            os.write(writing, seen().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    return text
+
+
+def dangers_in(begin: Callable[[], object]) -> str:
+    """What a search finds in a child that has called `begin`; it is stopped, or has ended."""
+    child = os.fork()
+    if child == 0:
+        begin()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    found = (
+        holders.find([child], {1}).dangerous,
+        holders.find_below([child], {"/none"}).dangerous,
+        holders.with_descriptors_in_flight([child]),
+    )
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return repr(found).replace(str(child), "CHILD")
+
+
+def dumpable(value: int) -> None:
+    """prctl(PR_SET_DUMPABLE, value): 0 hides what a process has open from its own user."""
+    assert ctypes.CDLL(None).prctl(4, value, 0, 0, 0) == 0
+
+
+def test_who_hides_what_it_has_open_is_dangerous() -> None:
+    hidden = f"{{CHILD: '{holders.UNSEEN}'}}"
+    assert as_ordinary_user(lambda: dangers_in(lambda: dumpable(0))) == (
+        f"({hidden}, {hidden}, [CHILD])"
+    )
+
+
+def test_control_who_hides_nothing_and_who_has_ended_is_not() -> None:
+    for begin in (lambda: dumpable(1), lambda: os._exit(0)):
+        assert as_ordinary_user(lambda: dangers_in(begin)) == "({}, {}, [])"  # noqa: B023

@@ -1,0 +1,62 @@
+"""A fault of the kernel's own: the cell gets its reply, what was open ends, the next cell runs."""
+
+import pytest
+
+from tests.features.kernel.conftest import ROOT, started
+
+FAULT = """
+import pathlib, sys
+if "tests.cases.launch" in sys.orig_argv:
+    from sandbox_kernel.trusted.output_gate.gate import OutputGate
+    from sandbox_kernel.trusted.permissions import Permissions
+
+    def fails(of, name):
+        plain = getattr(of, name)
+
+        def called(self, *arguments):
+            if pathlib.Path(name).exists():
+                pathlib.Path(name).unlink()
+                raise PermissionError(13, "a fault of the test")
+            return plain(self, *arguments)
+
+        setattr(of, name, called)
+
+    fails(Permissions, "begin_cell")
+    fails(Permissions, "end_cell")
+    fails(OutputGate, "reply")
+"""
+ENDS = {
+    "begin_cell": ("error", "KernelFault", ""),
+    "end_cell": ("ok", "", "during\n"),
+    "reply": ("error", "WorkerDied", "during\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "sitecustomize.py").write_text(FAULT)
+    kernel = started(folder, environment={"PYTHONPATH": f"{folder}:{ROOT}"})
+    yield kernel
+    kernel.client.stop_channels()
+    kernel.manager.shutdown_kernel(now=True)
+
+
+def worker_of(kernel):
+    return kernel.request("usage_request", {}, "control").reply["content"]["pid"]
+
+
+@pytest.mark.parametrize("where", ENDS)
+def test_a_fault_costs_the_worker_and_no_reply(kernel, where):
+    kernel.run("1")
+    worker = worker_of(kernel)
+    (kernel.folder / where).touch()
+    during = kernel.run("print('during')")
+    content = during.reply["content"]
+    assert (during.status, content.get("ename", ""), during.text()) == ENDS[where]
+    assert not (kernel.folder / where).exists()
+    if where != "reply":
+        told = kernel.published(lambda m: "Between two cells" in m["content"].get("text", ""))
+        assert "may be wrong" in told["content"]["text"]
+    assert kernel.run("print('after')").text() == "after\n"
+    assert worker_of(kernel) != worker
