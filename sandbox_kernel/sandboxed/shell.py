@@ -23,6 +23,7 @@ from traitlets import Any as AnyTrait
 from traitlets.config import Config
 
 from .api import LimitExceeded
+from .ballast import Ballast
 from .bridge import Link
 from .interrupts import Interrupts
 from .ipykernel_parts import IPythonKernel, ZMQInteractiveShell
@@ -36,6 +37,7 @@ class WorkerShell(ZMQInteractiveShell):
     """The shell whose namespace the cells live in."""
 
     interrupts: Interrupts
+    ballast: Ballast
 
     def init_virtualenv(self) -> None:
         """The worker's interpreter is the environment's own; nothing to activate."""
@@ -52,6 +54,7 @@ class WorkerShell(ZMQInteractiveShell):
 
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
         """As IPython's; an `await` that was cancelled reports why it was cancelled."""
+        self.ballast.take()
         failed = await super().run_code(code_obj, result, async_=async_)
         if result is not None and isinstance(result.error_in_exec, asyncio.CancelledError):
             meant = self.interrupts.take_meant()
@@ -61,6 +64,8 @@ class WorkerShell(ZMQInteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """As IPython's; see `run_code`."""
+        if _is_of_memory(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]):
+            self.ballast.let_go()
         _shorten_all(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1])
         _, value, trace = self._get_exc_info(exc_tuple)
         meant = self.interrupts.meant
@@ -189,4 +194,5 @@ def build(
     kernel._execute_sleep = 0
     assert kernel.shell is not None
     kernel.shell.interrupts = interrupts
+    kernel.shell.ballast = Ballast()
     return kernel

@@ -198,6 +198,7 @@ class Monitor:
                 self._come_back()
                 last = self._last = self._look(closely=False)
                 self._add_up(last)
+                self._leave_room(last)
             except MonitorFailed as failure:
                 self.force.kill_unmeasured(failure, "at the end of a cell")
         self._begin = None
@@ -369,6 +370,13 @@ class Monitor:
         if always or not -_WALL_STEP_DOWN < beside - self._beside < _WALL_STEP_UP:
             self._beside = beside
             walls.apply(self.tree.worker, self._limits, beside)
+
+    def _leave_room(self, sample: Sample) -> None:
+        """Raises `MonitorFailed`."""
+        memory = self._limits.get("memory")
+        if memory is not None and self._slack is not None:
+            moved = self._slack.leave_room(sample, memory.value)
+            self._fit_wall(sample, always=moved)
 
     def watch_copy(self, sample: Sample) -> Sample:
         """Give up a copy that is none or too dear; what is used then. Raises `MonitorFailed`."""

@@ -9,7 +9,9 @@ limit means memory in use, whoever holds it. So the wall stands
   not begun to fill what it had; it comes down at once;
 - lower by what is in use and the wall does not count: shared memory, files in memory, children, and
   a dormant copy that is too small to be given up for;
-- lower by a margin, so that a cell that was refused an allocation can handle that.
+- lower by a margin, so that a cell that was refused an allocation can handle that;
+- higher, after a cell that has filled what there was, by what the next one needs to clean up: with
+  nothing left at all, libraries crash that do not look whether an allocation has failed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from .sampling import Sample
 COPY_MATTERS = 0.02
 #: Share of the limit that is left for handling a `MemoryError`, and bytes that it is at least.
 _MARGIN, _LEAST_MARGIN = 0.01, 4_000_000
+#: Share of the limit by which the wall may stand beyond it for the next cell's sake.
+_BEYOND = 0.02
 #: Seconds of CPU time in which memory that is being filled would grow.
 SETTLED = 0.02
 #: Of what is reserved, the part that may be filled meanwhile and the rest still counts as settled.
@@ -36,6 +40,19 @@ class Slack:
         """Before its first cell all that a worker has reserved has settled."""
         self._settled = walls.slack(sample.reserved, sample.threads)
         self._since = sample
+        self._room = 0
+
+    def leave_room(self, sample: Sample, allowed: float) -> bool:
+        """A cell is over: the next one gets a margin, however full the worker is.
+
+        True when that moves the wall.
+        """
+        before, self._room = self._room, 0
+        if not math.isinf(allowed):
+            wall = allowed + self.bytes(sample, allowed)
+            missing = sample.own + sample.reserved + _margin(allowed) - wall
+            self._room = int(min(max(missing, 0), _margin(allowed) + allowed * _BEYOND))
+        return self._room != before
 
     def bytes(self, sample: Sample, allowed: float) -> int:
         """By how much the wall is to differ from the limit of `allowed` bytes."""
@@ -49,6 +66,10 @@ class Slack:
         copy = sample.copy if sample.copy < allowed * COPY_MATTERS else 0
         if math.isinf(allowed):
             return self._settled  # There is no wall.
-        margin = max(int(allowed * _MARGIN), _LEAST_MARGIN)
         elsewhere = sample.memory - sample.own - sample.copy
-        return max(self._settled - elsewhere - copy - margin, -int(allowed))
+        beside = self._settled - elsewhere - copy - _margin(allowed) + self._room
+        return max(beside, -int(allowed))
+
+
+def _margin(allowed: float) -> int:
+    return max(int(allowed * _MARGIN), _LEAST_MARGIN)

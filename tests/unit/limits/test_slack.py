@@ -72,3 +72,26 @@ def test_without_a_limit_and_below_zero_there_is_still_a_number() -> None:
     assert Slack(BEGIN).bytes(BEGIN, math.inf) == 10 * MB
     full = replace(BEGIN, memory=BEGIN.memory + 900 * MB)
     assert Slack(full).bytes(full, LIMIT) == -LIMIT
+
+
+def test_after_a_cell_that_filled_everything_the_next_one_has_room() -> None:
+    slack = Slack(BEGIN)
+    own = int(LIMIT) - MARGIN
+    full = replace(BEGIN, memory=own, own=own)
+    before = slack.bytes(full, LIMIT)
+    slack.leave_room(full, LIMIT)
+    room = LIMIT + slack.bytes(full, LIMIT) - full.own - full.reserved
+    assert before == 10 * MB - MARGIN
+    assert room == MARGIN
+
+
+def test_room_is_left_once_and_never_far_beyond_the_limit() -> None:
+    slack = Slack(BEGIN)
+    full = BEGIN
+    for _ in range(20):
+        own = int(LIMIT) + slack.bytes(full, LIMIT) - full.reserved
+        full = replace(BEGIN, memory=own, own=own)
+        slack.leave_room(full, LIMIT)
+    assert own <= 1.02 * LIMIT
+    slack.leave_room(BEGIN, LIMIT)
+    assert slack.bytes(BEGIN, LIMIT) == 10 * MB - MARGIN
