@@ -37,6 +37,7 @@ from .bridge import ChannelClosed, Guard, Link, unread
 from .folder import Folder
 from .interrupts import Interrupts
 from .left_running import drop_pending, left_running, take_off_hooks
+from .module_files import note_modules
 from .own_rights import OwnRights
 from .session import SHELL, LinkSession
 from .shell import WorkerKernel, build
@@ -120,6 +121,7 @@ class Worker:
             try:
                 raise LookupError
             except LookupError:
+                note_modules()
                 self.kernel.shell.InteractiveTB.structured_traceback(*sys.exc_info())
 
     def _flush(self) -> None:

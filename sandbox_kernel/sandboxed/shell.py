@@ -27,6 +27,7 @@ from .ballast import Ballast
 from .bridge import Link
 from .interrupts import Interrupts
 from .ipykernel_parts import IPythonKernel, ZMQInteractiveShell
+from .module_files import note_modules
 from .session import IOPUB, STDIN, LinkSession
 
 #: A traceback of more frames is shown by its first and last `_FRAMES_KEPT` ones.
@@ -66,6 +67,7 @@ class WorkerShell(ZMQInteractiveShell):
         """As IPython's; see `run_code`."""
         if _is_of_memory(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]):
             self.ballast.let_go()
+        note_modules()
         _shorten_all(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1])
         _, value, trace = self._get_exc_info(exc_tuple)
         meant = self.interrupts.meant
