@@ -130,3 +130,12 @@ def test_a_scratch_is_removed_whatever_is_in_it(tmp_path: Path) -> None:
     remove_tree(str(base))
     assert not base.exists()
     assert (outside / "file").read_text() == "stays"
+
+
+def test_its_path_leaves_room_for_the_address_of_a_socket(tmp_path) -> None:
+    scratch = HostScratch(str(tmp_path))
+    try:
+        below = f"{scratch.path}/tmp/pymp-12345678/listener-12345678"
+        assert len(below) - len(str(tmp_path)) < 60
+    finally:
+        scratch.remove()

@@ -11,7 +11,8 @@ import os
 import stat
 import tempfile
 
-PREFIX = "sandbox-kernel-scratch-"
+#: Short: the address of a Unix socket below it, as `multiprocessing` makes one, has 107 bytes.
+PREFIX = "skscratch-"
 _LOCK = "lock"
 _FOLDERS = ("home", "tmp", "shm")
 
@@ -26,7 +27,7 @@ class HostScratch:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Under its name it is locked from the first moment: no sweep can take it for a leftover.
         os.rename(f"{self._base}/new", f"{self._base}/{_LOCK}")
-        self.path = f"{self._base}/scratch"
+        self.path = f"{self._base}/s"
         for folder in ("", *_FOLDERS):
             os.mkdir(f"{self.path}/{folder}".rstrip("/"), 0o700)
 
