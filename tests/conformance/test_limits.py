@@ -293,8 +293,9 @@ def test_raised_live_lets_the_same_cell_through(limited) -> None:
 
 
 def test_two_kernels_at_their_limit_do_not_disturb_each_other(start_kernel) -> None:
-    text = policy(cpu_time='"1 s"', memory='"300 MB"')
-    both = [start_kernel(policy=text) for _ in range(2)]
+    # Each has the one limit: a busy machine takes more than a second for filling 300 MB.
+    texts = (policy(cpu_time='"1 s"'), policy(memory='"300 MB"'))
+    both = [start_kernel(policy=text) for text in texts]
     cells = ["while True: pass", "blocks = [bytearray(b'x') * 10_000_000 for _ in range(99)]"]
     ids = [kernel.client.execute(cell) for kernel, cell in zip(both, cells, strict=True)]
     replies = [k.reply_to(i)["content"] for k, i in zip(both, ids, strict=True)]
