@@ -210,8 +210,16 @@ class Permissions:
 
     def _follow(self) -> dict[str, Any]:
         """Have everything follow the rights that hold now; what it took to take access away."""
+        self._followed = None  # Until all of it is done: else the next cell has it done again.
+        try:
+            return self._have_followed()
+        except Exception:
+            self._supervisor.give_up_worker("a change of rights failed")
+            raise
+
+    def _have_followed(self) -> dict[str, Any]:
         self._remember_writable()
-        rights = self._followed = self.rights
+        rights = self.rights
         self._watch_expiry(rights)
         display: Any = rights.display
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
@@ -219,6 +227,7 @@ class Permissions:
         taken = self._supervisor.opened.follow(rights)
         if self._told != (self._supervisor.worker, self.worker_settings()):
             self.tell_worker()  # A grant of files changes nothing of it.
+        self._followed = rights
         return taken
 
     def _watch_expiry(self, rights: Rights) -> None:

@@ -247,11 +247,11 @@ class Supervisor:
                 self.permissions.begin_cell(run.sandbox_metadata)
             self.watch.begin(run.request)
         except Exception:
-            self._give_up_worker("the beginning of a request failed")
+            self.give_up_worker("the beginning of a request failed")
             return False
         return True
 
-    def _give_up_worker(self, what: str) -> None:
+    def give_up_worker(self, what: str) -> None:
         """A fault of ours: a reply is owed all the same, and nothing may stay open."""
         _log.exception(what)
         if self.worker is not None:
@@ -318,7 +318,7 @@ class Supervisor:
                 self.opened.end_cell()
                 self.stdin.end_cell()
         except Exception:
-            self._give_up_worker("the end of a request failed")
+            self.give_up_worker("the end of a request failed")
 
     def _take_sent_cells(self) -> list[Incoming]:
         """Remove the cells that clients sent before they could see that this one failed."""

@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.features.kernel.conftest import ROOT, started
+from tests.features.kernel.conftest import FULL_LANGUAGE, ROOT, started
 
 FAULT = """
 import pathlib, sys
 if "tests.cases.launch" in sys.orig_argv:
+    from sandbox_kernel.trusted.doors import Doors
     from sandbox_kernel.trusted.output_gate.gate import OutputGate
     from sandbox_kernel.trusted.permissions import Permissions
 
@@ -24,7 +25,17 @@ if "tests.cases.launch" in sys.orig_argv:
     fails(Permissions, "begin_cell")
     fails(Permissions, "end_cell")
     fails(OutputGate, "reply")
+    fails(Doors, "follow")
 """
+POLICY = (
+    FULL_LANGUAGE
+    + """
+[[ask.files]]
+path = "granted"
+mode = "read"
+reason = "of the test"
+"""
+)
 ENDS = {
     "begin_cell": ("error", "KernelFault", ""),
     "end_cell": ("ok", "", "during\n"),
@@ -36,7 +47,9 @@ ENDS = {
 def kernel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
     (folder / "sitecustomize.py").write_text(FAULT)
-    kernel = started(folder, environment={"PYTHONPATH": f"{folder}:{ROOT}"})
+    (folder / "granted").mkdir()
+    (folder / "granted" / "file").write_text("canary")
+    kernel = started(folder, policy=POLICY, environment={"PYTHONPATH": f"{folder}:{ROOT}"})
     yield kernel
     kernel.client.stop_channels()
     kernel.manager.shutdown_kernel(now=True)
@@ -59,4 +72,23 @@ def test_a_fault_costs_the_worker_and_no_reply(kernel, where):
         told = kernel.published(lambda m: "Between two cells" in m["content"].get("text", ""))
         assert "may be wrong" in told["content"]["text"]
     assert kernel.run("print('after')").text() == "after\n"
+    assert worker_of(kernel) != worker
+
+
+def test_a_revocation_that_fails_leaves_nothing_open(kernel):
+    """Neither for the worker that ran, nor for the copy that takes its place."""
+
+    def command(name, **arguments):
+        content = {"command": name, "arguments": arguments}
+        return kernel.request("sandbox_request", content, "control").reply["content"]
+
+    reads = "print(open('granted/file').read())"
+    granted = command("grant", files=[{"path": "granted", "mode": "read"}])
+    assert kernel.run(reads).text() == "canary\n"
+    worker = worker_of(kernel)
+    (kernel.folder / "follow").touch()
+    assert command("revoke", ids=granted["ids"])["status"] == "error"
+    assert not (kernel.folder / "follow").exists()
+    kernel.published(lambda m: "a change of rights failed" in m["content"].get("text", ""))
+    assert "canary" not in kernel.run(reads).text()
     assert worker_of(kernel) != worker
