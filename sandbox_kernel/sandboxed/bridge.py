@@ -78,17 +78,18 @@ def unread(descriptor: int) -> int:
         return 0
 
 
-def receive(sock: socket.socket, size: int, most: int, flags: int) -> tuple[bytes, list[int]]:
-    """Bytes, and `most` descriptors at the most, from a Unix socket.
+def receive(sock: socket.socket, into: bytearray, most: int, flags: int) -> tuple[int, list[int]]:
+    """Fill `into` from a Unix socket: how many bytes came, and `most` descriptors at the most.
 
     `socket.recv_fds` ignores its flags before Python 3.12.
     """
     fds = array.array("i")
-    data, ancillary, _, _ = sock.recvmsg(size, socket.CMSG_LEN(most * fds.itemsize), flags)
+    room = socket.CMSG_LEN(most * fds.itemsize)
+    size, ancillary, _, _ = sock.recvmsg_into([into], room, flags)
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
-    return data, list(fds)
+    return size, list(fds)
 
 
 class Link:
@@ -96,6 +97,9 @@ class Link:
 
     Whoever reads takes in what has arrived for all: a thread that waits for its answer and the
     main thread's loop share the queue of arrived messages.
+
+    A worker may be full to the last byte. What has arrived is not lost by that: `poll` raises
+    `MemoryError`, and the next one goes on where it stopped.
     """
 
     def __init__(self, sock: socket.socket, guard: Guard) -> None:
@@ -103,6 +107,8 @@ class Link:
         self._guard = guard
         self._writing = threading.RLock()
         self._reading = threading.Lock()
+        self._read = bytearray(_READ)
+        self._unfed = 0
         self._unpacker: codec.Unpacker[FromSupervisor] = codec.Unpacker(FromSupervisor)
         self._arrived: deque[tuple[FromSupervisor, list[bytes]]] = deque()
         self._numbers = itertools.count(1)
@@ -122,6 +128,7 @@ class Link:
         """
         self._socket.close()
         self._socket = sock
+        self._unfed = 0
         self._unpacker = codec.Unpacker(FromSupervisor)
         self._arrived.clear()
         self.descriptors.clear()
@@ -147,7 +154,10 @@ class Link:
             self._socket.sendall(data)
 
     def poll(self) -> None:
-        """Take in whatever has arrived, without waiting. Raises `ChannelClosed`."""
+        """Take in whatever has arrived, without waiting.
+
+        Raises `ChannelClosed`, or `MemoryError`; see the class.
+        """
         with self._guard.section():
             if not self._reading.acquire(blocking=False):
                 return  # Another thread reads; it tells about what is not for itself.
@@ -158,16 +168,20 @@ class Link:
 
     def _take_in(self) -> None:
         while True:
-            try:
-                data, fds = receive(self._socket, _READ, 4, _NO_WAIT)
-            except BlockingIOError:
-                return
-            if not data:
-                raise ChannelClosed
-            self.descriptors.extend(fds)
-            self._unpacker.feed(data)
+            if not self._unfed:
+                try:
+                    self._unfed, fds = receive(self._socket, self._read, 4, _NO_WAIT)
+                except BlockingIOError:
+                    self._arrived.extend(self._unpacker)
+                    return
+                if not self._unfed:
+                    raise ChannelClosed
+                self.descriptors.extend(fds)
+            with memoryview(self._read)[: self._unfed] as came:
+                self._unpacker.feed(came)
+            last, self._unfed = self._unfed < _READ, 0
             self._arrived.extend(self._unpacker)
-            if len(data) < _READ:
+            if last:
                 return
 
     def wait(self, seconds: float | None = None) -> None:

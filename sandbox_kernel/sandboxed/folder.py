@@ -12,7 +12,16 @@ import contextlib
 import os
 
 #: The plain call: the one that cells see asks the supervisor when it fails.
-_change = os.chdir
+_plain_change = os.chdir
+
+
+def _change(path: str) -> None:
+    """As the plain call; a signal may interrupt it where the notify door has it to decide."""
+    while True:
+        try:
+            return _plain_change(path)
+        except InterruptedError:
+            continue
 
 
 class Folder:

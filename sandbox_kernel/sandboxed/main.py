@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,7 @@ from ..shared.messages import (
 from . import streams
 from ._sys_threads import raise_in
 from .api import LimitExceeded
+from .ballast import has_room
 from .bridge import ChannelClosed, Guard, Link, unread
 from .folder import Folder
 from .interrupts import Interrupts
@@ -48,8 +50,10 @@ _RUN_CELLS = frozenset({"execute_request", "comm_open", "comm_msg", "comm_close"
 
 #: Seconds after a new copy until the one of before is gone.
 _REAP_AFTER = 0.1
-#: Seconds of idleness after which what a first error needs is made ready.
-_WARM_AFTER = 0.3
+#: Seconds of idleness after which what a first error needs is made ready, and bytes that it takes.
+_WARM_AFTER, _WARM_TAKES = 0.3, 4_000_000
+#: Seconds until a worker that has no memory left tries again what it must do.
+_ROOM_AFTER = 0.05
 
 
 class Worker:
@@ -92,6 +96,10 @@ class Worker:
                 return
             except KeyboardInterrupt:
                 continue  # It hit a background task between cells, which it has ended.
+            except MemoryError:
+                # The loop itself: what was due is still due, and the variables are worth keeping.
+                self.kernel.shell.ballast.let_go()
+                time.sleep(_ROOM_AFTER)
             except BaseException as error:
                 if type(error).__name__ != "LimitExceeded":
                     raise
@@ -113,8 +121,11 @@ class Worker:
 
         A cell that is stopped by a limit has its grace for ending, and not for these imports. They
         hold up the event loop, on which tasks that a cell left behind may go on: those come first.
+        A full worker keeps the little that it has for its next cell.
         """
-        if self._running is not None or asyncio.all_tasks(self.loop):
+        if self.kernel.shell.has_worded_error:
+            return
+        if self._running is not None or asyncio.all_tasks(self.loop) or not has_room(_WARM_TAKES):
             self.loop.call_later(_WARM_AFTER, self._warm)
             return
         with self.interrupts.own_code():
@@ -135,27 +146,44 @@ class Worker:
     def _readable(self) -> None:
         with self.interrupts.own_code():
             try:
-                self.link.poll()
+                self._poll()
+                self._start_arrived()
             except (ChannelClosed, OSError):
                 self.loop.stop()
-                return
-            self._start_arrived()
+            except MemoryError:
+                self.loop.call_later(_ROOM_AFTER, self._readable)  # Nothing that came is lost.
+
+    def _poll(self) -> None:
+        """Take in what has arrived; with what is held for this, where there is no memory."""
+        try:
+            self.link.poll()
+        except MemoryError:
+            self.kernel.shell.ballast.let_go()
+            self.link.poll()
 
     def _start_arrived(self) -> None:
         self._take_settings()
         for message, _ in self.link.take(TakeCopy):
             self._take_copy(message)
-        for message, buffers in self.link.take(Request):
-            if message.type == "is_complete_request":
-                self._answer_is_complete(message)  # It waits for no cell that came with it.
-                continue
-            task = self.loop.create_task(self._serve(message, buffers))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        requests = self.link.take(Request)
+        try:
+            while requests:
+                self._start(*requests[0])
+                del requests[0]
+        finally:
+            self.link.put_back(requests)
         for breach, _ in self.link.take(Breach):
             if breach.idle:
                 self._stop_threads(breach.text)
         self.link.take(InputGiven)  # Late, as any other breach: the cell that it is for is over.
+
+    def _start(self, message: Request, buffers: list[bytes]) -> None:
+        if message.type == "is_complete_request":
+            self._answer_is_complete(message)  # It waits for no cell that came with it.
+            return
+        task = self.loop.create_task(self._serve(message, buffers))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, request: Request, buffers: list[bytes]) -> None:
         with self.interrupts.own_code():
@@ -190,8 +218,13 @@ class Worker:
                         await outcome
             except BaseException as caught:
                 error = caught
+            self.kernel.shell.ballast.let_go_if_short()
             if outer is None:
-                self.folder.leave()
+                try:
+                    self.folder.leave()
+                except OSError as failure:
+                    error = error or failure
+                self.kernel.shell.ballast.give_back_after_short()
             self._finish(request, to, error)
             self._running = outer
             self.rights.cell_runs = outer_runs
@@ -254,21 +287,28 @@ class Worker:
         if self._running is None and next(steps, steps) is None:
             self.loop.call_soon(self._copy_ahead, steps)
 
-    def _finish(self, request: Request, to: str, error: BaseException | None) -> None:
-        if error is not None and request.type.startswith("comm_"):
+    def _finish(
+        self, request: Request, to: str, error: BaseException | None, again: bool = False
+    ) -> None:
+        if error is not None and request.type.startswith("comm_") and not again:
             self.kernel.log.warning("in %s: %r", request.type, error)
         try:
-            self.out.flush()
-            self.err.flush()
+            if not again:
+                self._flush()
             if to not in self.session.replied and not request.type.startswith("comm_"):
                 name = type(error).__name__ if error is not None else "NoReply"
                 text = str(error) if error is not None else "the handler gave no reply"
                 body = {"status": "error", "ename": name, "evalue": text, "traceback": []}
                 self.link.send(Reply(to, body))
-            self.session.replied.discard(to)
+                self.session.replied.add(to)
             self.link.send(Finished(to, (unread(1), unread(2))))
+            self.session.replied.discard(to)
         except OSError:
             self.loop.stop()
+        except MemoryError:
+            # Without these words the session waits for ever; text that is left goes out later.
+            self.kernel.shell.ballast.let_go()
+            self.loop.call_later(_ROOM_AFTER, self._finish, request, to, error, True)
 
     def _read_line(self, to: str, number: int, ask: Callable[[], object]) -> str:
         def wanted(message: InputGiven) -> bool:
@@ -290,10 +330,12 @@ class Worker:
     def _look(self) -> BaseException | None:
         """Called from the SIGURG handler: serve what need not wait, give what must be raised."""
         try:
-            self.link.poll()
+            self._poll()
         except (ChannelClosed, OSError):
             self.loop.stop()
             return None
+        except MemoryError as error:
+            return error  # The cell's, where one runs; what has arrived is looked at again later.
         waiting = []
         for request, buffers in self.link.take(Request):
             if request.type == "is_complete_request":

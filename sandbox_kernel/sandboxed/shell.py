@@ -39,6 +39,8 @@ class WorkerShell(ZMQInteractiveShell):
 
     interrupts: Interrupts
     ballast: Ballast
+    #: Whether the modules that word a traceback have been used.
+    has_worded_error = False
 
     def init_virtualenv(self) -> None:
         """The worker's interpreter is the environment's own; nothing to activate."""
@@ -56,7 +58,10 @@ class WorkerShell(ZMQInteractiveShell):
     async def run_code(self, code_obj: Any, result: Any = None, *, async_: bool = False) -> bool:
         """As IPython's; an `await` that was cancelled reports why it was cancelled."""
         self.ballast.take()
-        failed = await super().run_code(code_obj, result, async_=async_)
+        try:
+            failed = await super().run_code(code_obj, result, async_=async_)
+        finally:
+            self.ballast.let_go_if_short()
         if result is not None and isinstance(result.error_in_exec, asyncio.CancelledError):
             meant = self.interrupts.take_meant()
             if meant is not None:
@@ -65,6 +70,7 @@ class WorkerShell(ZMQInteractiveShell):
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         """As IPython's; see `run_code`."""
+        self.ballast.let_go_if_short()
         if _is_of_memory(sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]):
             self.ballast.let_go()
         note_modules()
@@ -74,6 +80,7 @@ class WorkerShell(ZMQInteractiveShell):
         if isinstance(value, asyncio.CancelledError) and meant is not None:
             exc_tuple = (type(meant), meant, trace)
         super().showtraceback(exc_tuple, *args, **kwargs)
+        self.has_worded_error = True
         if _is_of_memory(value):
             _let_frames_go(value)
             sys.last_traceback = self.InteractiveTB.tb = None

@@ -193,10 +193,11 @@ def _sleep(link: socket.socket, own: frozenset[int]) -> Woken:
     lost = _give_up(link.fileno(), own)
     try:
         link.send(b"dormant")
-        data, fds = receive(link, 64, 3, socket.MSG_CMSG_CLOEXEC)
+        word = bytearray(64)
+        size, fds = receive(link, word, 3, socket.MSG_CMSG_CLOEXEC)
     except OSError:
-        data, fds = b"", []
-    if data != b"wake" or len(fds) != 3:
+        os._exit(0)
+    if word[:size] != b"wake" or len(fds) != 3:
         os._exit(0)
     channel, out, err = fds
     for fd, number in ((out, 1), (err, 2)):

@@ -113,10 +113,10 @@ class Flusher:
     def kick(self) -> None:
         """There is new text."""
         if self._thread is None:
-            thread = threading.Thread(target=self._run, daemon=True, name="output flusher")
             try:
+                thread = threading.Thread(target=self._run, daemon=True, name="output flusher")
                 thread.start()
-            except RuntimeError:
+            except (RuntimeError, MemoryError):
                 # No memory, or no thread allowed: text goes out at once, as long as that lasts.
                 for stream in self.streams:
                     stream.flush()

@@ -117,13 +117,13 @@ class Unpacker(Generic[M]):
             for size in sizes:
                 frames.append(bytes(view[start : start + size]))
                 start += size
-        del data[:start]
         if _may_have_values(frames[0]) > MAX_VALUES:
             raise PeerViolation(f"a message of more than {MAX_VALUES} values")
         try:
             message = self._decoder.decode(frames[0])
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise PeerViolation(f"not a message of this protocol: {error}") from None
+        del data[:start]  # Not before: where memory does not suffice for it, it stays for later.
         return message, frames[1:]
 
 

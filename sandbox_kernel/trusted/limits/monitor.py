@@ -38,8 +38,9 @@ NEAR = 0.85
 COPY_GOES = 0.97
 #: Seconds between two `usage` events while a cell runs.
 PUBLISH_EVERY = 1.0
-#: Bytes by which the wall may stand lower and higher than where it should.
-_WALL_STEP_UP, _WALL_STEP_DOWN = 4_000_000, 500_000
+#: Bytes by which the wall may stand lower and higher than where it should. It must not follow when
+#: the worker lets its ballast go: that is memory for its own code, behind a cell that is full.
+_WALL_STEP_UP, _WALL_STEP_DOWN = 4_000_000, 3_500_000
 #: Seconds of grace where no policy says.
 GRACE = 2.0
 

@@ -6,7 +6,8 @@ limit means memory in use, whoever holds it. So the wall stands
 - higher by what is reserved and stays untouched (stacks of threads, arenas of allocators). Memory
   that has just been asked for and is being filled looks the same for a moment, and would let the
   next request through, too. So the wall goes up when the worker has worked on for `SETTLED` and has
-  not begun to fill what it had; it comes down at once;
+  not begun to fill what it had; it comes down at once, and goes up at once where nothing was asked
+  for and pages were given back;
 - lower by what is in use and the wall does not count: shared memory, files in memory, children, and
   a dormant copy that is too small to be given up for;
 - lower by a margin, so that a cell that was refused an allocation can handle that;
@@ -24,9 +25,9 @@ from .sampling import Sample
 #: Share of the memory limit that a copy must hold alone to be given up for the limit's sake.
 COPY_MATTERS = 0.02
 #: Share of the limit that is left for handling a `MemoryError`, and bytes that it is at least.
-_MARGIN, _LEAST_MARGIN = 0.01, 4_000_000
-#: Share of the limit by which the wall may stand beyond it for the next cell's sake.
-_BEYOND = 0.02
+_MARGIN, _LEAST_MARGIN = 0.01, 6_000_000
+#: Share of the limit by which the wall may stand beyond it for the next cells' sake, and margins.
+_BEYOND, _MARGINS_BEYOND = 0.03, 2
 #: Seconds of CPU time in which memory that is being filled would grow.
 SETTLED = 0.02
 #: Of what is reserved, the part that may be filled meanwhile and the rest still counts as settled.
@@ -50,15 +51,21 @@ class Slack:
         before, self._room = self._room, 0
         if not math.isinf(allowed):
             wall = allowed + self.bytes(sample, allowed)
-            missing = sample.own + sample.reserved + _margin(allowed) - wall
-            self._room = int(min(max(missing, 0), _margin(allowed) + allowed * _BEYOND))
+            reserved = walls.slack(sample.reserved, sample.threads)
+            missing = sample.own + reserved + margin(allowed) - wall
+            most = _MARGINS_BEYOND * margin(allowed) + allowed * _BEYOND
+            self._room = int(min(max(missing, 0), most))
         return self._room != before
 
     def bytes(self, sample: Sample, allowed: float) -> int:
         """By how much the wall is to differ from the limit of `allowed` bytes."""
         reserved = walls.slack(sample.reserved, sample.threads)
+        before = self._since
+        given_back = before.own - sample.own
         if reserved <= self._settled:
             self._settled, self._since = reserved, sample
+        elif given_back > 0 and given_back >= sample.reserved - before.reserved:
+            self._settled, self._since = min(reserved, self._settled + given_back), sample
         elif sample.own - self._since.own > _FILLED * (reserved - self._settled):
             self._since = sample
         elif sample.cpu - self._since.cpu >= SETTLED:
@@ -67,9 +74,10 @@ class Slack:
         if math.isinf(allowed):
             return self._settled  # There is no wall.
         elsewhere = sample.memory - sample.own - sample.copy
-        beside = self._settled - elsewhere - copy - _margin(allowed) + self._room
+        beside = self._settled - elsewhere - copy - margin(allowed) + self._room
         return max(beside, -int(allowed))
 
 
-def _margin(allowed: float) -> int:
+def margin(allowed: float) -> int:
+    """Bytes that a cell needs, however full the worker is: to clean up, or to handle an error."""
     return max(int(allowed * _MARGIN), _LEAST_MARGIN)

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from ...policy.rights import Limit
 from .kind import LimitKind, Reaction
 from .sampling import Sample
+from .slack import margin
 from .table import LIMITS
 
-#: Share of the memory limit beyond which the cell is killed without any grace.
-MEMORY_ENDS = 1.03
+#: Share of the memory limit beyond it at which the cell is killed without any grace, and bytes
+#: that this is at least: what may be filled between two looks.
+MEMORY_ENDS, _LEAST_ENDS = 0.03, 24_000_000
+#: Margins that a cell has which finds its memory full: its wall is one above what there is.
+_MARGINS = 2
 #: Share of a limit up to which what an earlier cell left behind is put up with.
 _LEFT_BEHIND = 1.25
 #: Bytes a second at which a machine fills fresh memory, about.
@@ -29,11 +33,15 @@ class Reached:
     used: float
     limit: Limit
     scope: str = "a cell"
+    #: What was gone beyond, where that is more than the limit.
+    bar: float = 0.0
 
     @property
     def at_once(self) -> bool:
         """True when there is no time for a grace: memory that the machine may not have."""
-        return self.kind.name == "memory" and self.used > self.limit.value * MEMORY_ENDS
+        bar = max(self.limit.value, self.bar)
+        bar += max(bar * MEMORY_ENDS, _LEAST_ENDS)
+        return self.kind.name == "memory" and self.used > bar
 
 
 def used(kind: LimitKind, now: Sample, begin: Sample) -> float:
@@ -55,7 +63,7 @@ def exceeded(
     `spent` is what earlier cells of the session have used; of what all kernels of a person use
     together, the cell answers that has added to it. A limit whose wall refuses by itself is
     no reason to interrupt. What a cell finds above a limit when it begins (memory that an earlier
-    cell left behind) may not grow, but it may be cleaned up.
+    cell left behind) may not grow, but it may be cleaned up, with the memory that this takes.
     """
     for kind in LIMITS:
         amount = used(kind, now, begin)
@@ -63,9 +71,12 @@ def exceeded(
         if limit is not None and kind.reaction is Reaction.INTERRUPT:
             bar = limit.value
             if not kind.total:
-                bar = max(bar, min(kind.measure(begin), bar * _LEFT_BEHIND))
+                found = kind.measure(begin)
+                if kind.name == "memory":
+                    found += _MARGINS * margin(bar)
+                bar = max(bar, min(found, bar * _LEFT_BEHIND))
             if amount > bar:
-                return Reached(kind, amount, limit)
+                return Reached(kind, amount, limit, bar=bar)
         total = session.get(kind.name)
         if total is not None:
             over_all = amount + (spent.get(kind.name, 0.0) if kind.total else 0.0)
@@ -108,7 +119,7 @@ def next_look(
         others = now.others.get("memory", 0.0)
         rooms.append((whole.value, whole.value - others - now.memory))
     for allowed, room in rooms:
-        wait = min(wait, max(allowed * (MEMORY_ENDS - 1) / _FILL_RATE, 0.003))
+        wait = min(wait, max(allowed * MEMORY_ENDS / _FILL_RATE, 0.003))
         if last is not None and now.clock > last.clock:
             growth = (now.memory - last.memory) / (now.clock - last.clock)
             if growth > 0:

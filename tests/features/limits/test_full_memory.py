@@ -7,22 +7,53 @@ from tests.features.kernel.conftest import FULL_LANGUAGE, start_kernel
 __all__ = ["start_kernel"]  # A fixture.
 
 #: What is left when the last block does not fit any more is less than one block.
-BLOCKS = [20_000_000, 1_000_000, 300_000, 100_000, 40_000]
+BLOCKS = [20_000_000, 1_000_000, 300_000, 100_000, 40_000, 3_000, 1_000]
+FILL = "while True: blocks.append(bytearray({size}))"
 
 
 @pytest.fixture(scope="module", params=["full", "no-namespaces"])
 def kernel(request, start_kernel):
-    policy = FULL_LANGUAGE + '[limits]\nmemory = "300 MB"\n'
+    policy = FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n'
     return start_kernel(level=request.param, policy=policy)
+
+
+def goes_on(kernel):
+    for _ in range(3):
+        again = kernel.run("print(kept)")
+        assert again.text() == "45\n", again.error
+    assert kernel.run("print(len(blocks) > 5)").text() == "True\n"
+    assert kernel.run("del blocks; print('freed')").text() == "freed\n"
 
 
 @pytest.mark.parametrize("size", BLOCKS)
 def test_the_error_is_told_and_the_session_goes_on(kernel, size):
     kernel.run("kept = 45")
-    full = kernel.run(f"blocks = []\nwhile True: blocks.append(bytearray({size}))")
+    full = kernel.run("blocks = []\n" + FILL.format(size=size))
     assert full.reply["content"]["ename"] in ("MemoryError", "LimitExceeded"), full.error
     assert "memory:" in full.error
-    for _ in range(3):
-        assert kernel.run("print(kept)").text() == "45\n"
-    assert kernel.run("print(len(blocks) > 5)").text() == "True\n"
-    assert kernel.run("del blocks; print('freed')").text() == "freed\n"
+    goes_on(kernel)
+
+
+@pytest.mark.parametrize("size", BLOCKS)
+def test_a_cell_that_swallows_the_error_leaves_nothing_and_the_session_goes_on(kernel, size):
+    kernel.run("kept = 45")
+    code = f"blocks = []\ntry:\n    {FILL.format(size=size)}\nexcept MemoryError: pass"
+    full = kernel.run(code)
+    assert full.status == "ok" or full.error.startswith("LimitExceeded: memory:"), full.error
+    goes_on(kernel)
+
+
+@pytest.mark.parametrize("size", [50_000_000, 50_000, 700])
+def test_what_was_freed_can_be_had_again(start_kernel, size):
+    kernel = start_kernel(policy=FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n')
+    kernel.run("blocks = []\n" + FILL.format(size=size))
+    kernel.run("del blocks")
+    for _ in range(2):
+        again = kernel.run("whole = bytearray(120_000_000); print(len(whole)); del whole")
+        assert again.text() == "120000000\n", again.error
+
+
+def test_the_first_cell_of_all_may_fill_it(start_kernel):
+    kernel = start_kernel(policy=FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n')
+    kernel.run("kept = 45\nblocks = []\n" + FILL.format(size=20_000_000))
+    goes_on(kernel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -14,8 +15,9 @@ from sandbox_kernel.trusted.limits import cgroup, walls, wording
 from sandbox_kernel.trusted.limits.change import changed
 from sandbox_kernel.trusted.limits.escalation import Escalation
 from sandbox_kernel.trusted.limits.sampling import Sample
+from sandbox_kernel.trusted.limits.slack import margin
 from sandbox_kernel.trusted.limits.table import BY_NAME
-from sandbox_kernel.trusted.limits.verdict import MEMORY_ENDS, Reached, exceeded, next_look
+from sandbox_kernel.trusted.limits.verdict import Reached, exceeded, next_look
 from sandbox_kernel.trusted.output_tail import KEPT, OutputTail
 from sandbox_kernel.trusted.snapshot_rules import Pace, Rule
 
@@ -57,7 +59,9 @@ def test_which_limit_is_exceeded(now: Sample, name: str | None) -> None:
 def test_what_was_left_behind_may_not_grow_but_may_stay() -> None:
     full = Sample(clock=10.0, memory=102_000_000)
     same = Sample(clock=10.1, memory=102_000_000)
-    more = Sample(clock=10.1, memory=103_000_001)
+    cleaning = Sample(clock=10.1, memory=full.memory + 2 * margin(LIMITS["memory"].value))
+    more = Sample(clock=10.1, memory=cleaning.memory + 1)
+    assert exceeded(cleaning, full, LIMITS, {}, {}) is None
     assert exceeded(same, full, LIMITS, {}, {}) is None
     assert exceeded(more, full, LIMITS, {}, {}) is not None
     flooded = Sample(clock=10.0, memory=200_000_000)
@@ -75,10 +79,13 @@ def test_totals_of_a_session_include_earlier_cells() -> None:
 
 def test_memory_far_beyond_its_limit_is_not_waited_for() -> None:
     allowed = LIMITS["memory"]
-    near = Reached(BY_NAME["memory"], allowed.value * 1.01, allowed)
-    far = Reached(BY_NAME["memory"], allowed.value * MEMORY_ENDS * 1.01, allowed)
-    assert not near.at_once
-    assert far.at_once
+    large = limit("memory", "10 GB")
+    for each, beyond in ((allowed, 24e6), (large, 0.03 * large.value)):
+        near = Reached(BY_NAME["memory"], each.value + beyond * 0.99, each)
+        far = Reached(BY_NAME["memory"], each.value + beyond * 1.01, each)
+        assert not near.at_once
+        assert far.at_once
+        assert not replace(far, bar=each.value + beyond).at_once
     assert not Reached(BY_NAME["wall_time"], 1e9, LIMITS["wall_time"]).at_once
 
 

@@ -33,6 +33,28 @@ def test_a_message_may_arrive_byte_by_byte():
     assert [message for message, _ in got] == [Finished("id", (3, 4)), Ready()]
 
 
+def test_a_message_that_cannot_be_decoded_for_want_of_memory_stays():
+    reader, decoder = unpacker(), FullDecoder()
+    decoder.inner, reader._decoder = reader._decoder, decoder
+    reader.feed(codec.pack(Finished("id")) + codec.pack(Ready()))
+    with pytest.raises(MemoryError):
+        list(reader)
+    assert [message for message, _ in reader] == [Finished("id"), Ready()]
+
+
+class FullDecoder:
+    """Fails the first time."""
+
+    def __init__(self):
+        self.failures = 1
+
+    def decode(self, data):
+        if self.failures:
+            self.failures -= 1
+            raise MemoryError
+        return self.inner.decode(data)
+
+
 def test_lone_surrogates_are_shown_and_not_lost():
     reader = unpacker()
     reader.feed(codec.pack(Output("stream", {"text": "a\udc80b", "\ud800": 1})))
