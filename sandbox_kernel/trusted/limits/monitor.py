@@ -73,7 +73,7 @@ class Monitor:
         self.tree: Tree | None = None
         self._slack: Slack | None = None
         self._beside = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._begin: Sample | None = None
         self._last: Sample | None = None
         self._escalation = Escalation()
@@ -81,7 +81,7 @@ class Monitor:
         self._pause = BetweenCells(self)
         self._answers = Answers()
         self._published = 0.0
-        self._looked_before = 0.0
+        self._looked_before = self._met_at = 0.0
         self.peak_memory = 0
         self._cell_peak = 0
         self._refused: set[str] = set()
@@ -176,7 +176,7 @@ class Monitor:
         self._answers.stop()
         if self.tree is None:
             return
-        self._last, self._cell_peak = None, 0
+        self._last, self._cell_peak, self._met_at = None, 0, 0.0
         self._refused.clear()
         self._published = self._now()
         try:
@@ -295,6 +295,15 @@ class Monitor:
 
     # -- looking
 
+    def look_at_once(self) -> None:
+        """What is counted elsewhere has just gone beyond its limit: do not wait for the next look.
+
+        Whoever takes in a flood keeps the next look waiting.
+        """
+        if self._begin is not None and self._escalation.told_at is None:
+            self._met_at = self._now()
+            self._schedule(0.0)
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
@@ -330,6 +339,8 @@ class Monitor:
             return
         before, self._last = self._last, sample
         self._looked_before = before.clock if before is not None else sample.clock
+        if self._met_at:
+            self._looked_before, self._met_at = self._met_at, 0.0
         try:
             sample = self._last = self.watch_copy(sample)
             self.host.looked(sample)
@@ -446,7 +457,9 @@ class Monitor:
     def _schedule(self, wait: float, *, idle: bool = False) -> None:
         self._stop_timer()
         callback = self._idle_tick if idle else self._tick
-        self._timer = asyncio.get_running_loop().call_later(wait, callback)
+        loop = asyncio.get_running_loop()
+        # What is due now goes before what has arrived meanwhile.
+        self._timer = loop.call_later(wait, callback) if wait > 0 else loop.call_soon(callback)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
