@@ -20,6 +20,7 @@ nothing.  The order of lines never matters.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -35,7 +36,7 @@ from .load import Policy
 from .problems import Problem
 from .request import Request, Scope
 from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
-from .rules import Bounded, bounded_rules, refusals_of, taken_back
+from .rules import Bounded, KnownLines, lines_of
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -99,22 +100,21 @@ def resolve(
     grants: Sequence[Grant] = (),
     revoked: Sequence[model.RequestTable] = (),
     cell: Request | None = None,
+    known: KnownLines | None = None,
 ) -> Rights:
     """The rights that hold now, each with its line and with what turned it on.
 
     `request` is the notebook's metadata, `grants` every live yes (approvals and tickets
     included), `revoked` what was taken back in this session, `cell` the metadata of the cell that
-    is about to run.  `now` is in seconds since the epoch.  Raises nothing on any request;
-    policies have been checked by `load`.
+    is about to run.  `now` is in seconds since the epoch.  `known` makes the next call about the
+    same session faster, and no different.  Raises nothing on any request; policies have been
+    checked by `load`.
     """
     settled = _settled(places)
     # One look at each path: all that is computed here is about the same moment.
     places = replace(settled, canonical=cache(settled.canonical))
-    refusals = refusals_of(policy, places)
-    if system is not None:
-        refusals += refusals_of(system, places)
-    refusals += taken_back(revoked, places)
-    lines = bounded_rules(policy, system, places, refusals, now)
+    find_lines = lines_of if known is None else known.of
+    refusals, lines = find_lines(policy, system, places, revoked, now)
     problems = list(lines.problems)
     rights = [rule.given for rule in lines.moving if rule.tier == "given"]
     unmet: list[Unmet] = []
@@ -336,7 +336,10 @@ def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
             given.append(right)  # As unique as its line.
         else:
             unique[right.entry, right.through, right.grant_id, right.origin] = right
-    return tuple(sorted([*given, *unique.values()], key=_ORDER))
+    given.sort(key=_ORDER)  # Nearly all are in order already.
+    for right in unique.values():
+        insort(given, right, key=_ORDER)
+    return tuple(given)
 
 
 _ORDER = attrgetter("order")

@@ -59,6 +59,62 @@ class Bounded:
 _MOVING = (files.FileEntry, sockets.SocketEntry)
 
 
+class KnownLines:
+    """The lines of one session, which few changes of its rights change.
+
+    They are the same as long as policies, places and what was taken back are, and every path that
+    they name leads where it led.
+    """
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._led: dict[str, str] = {}
+        self._lines: tuple[tuple[Refusal, ...], Bounded] | None = None
+
+    def of(
+        self,
+        policy: Policy,
+        system: Policy | None,
+        places: Places,
+        revoked: Sequence[model.RequestTable],
+        now: float,
+    ) -> tuple[tuple[Refusal, ...], Bounded]:
+        """As `lines_of`."""
+        wanted = (policy, system, replace(places, canonical=_as_given), tuple(revoked))
+        known = self._lines if self._of == wanted else None
+        if known is not None and all(places.canonical(p) == real for p, real in self._led.items()):
+            return known
+        led = {}
+
+        def look(path: str) -> str:
+            led[path] = real = places.canonical(path)
+            return real
+
+        found = lines_of(policy, system, replace(places, canonical=look), revoked, now)
+        timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
+        self._of, self._led, self._lines = wanted, led, found if timeless else None
+        return found
+
+
+def _as_given(path: str) -> str:
+    return path
+
+
+def lines_of(
+    policy: Policy,
+    system: Policy | None,
+    places: Places,
+    revoked: Sequence[model.RequestTable],
+    now: float,
+) -> tuple[tuple[Refusal, ...], Bounded]:
+    """What is refused, and what may be allowed beside that."""
+    refusals = refusals_of(policy, places)
+    if system is not None:
+        refusals += refusals_of(system, places)
+    refusals += taken_back(revoked, places)
+    return refusals, bounded_rules(policy, system, places, refusals, now)
+
+
 def bounded_rules(
     policy: Policy,
     system: Policy | None,

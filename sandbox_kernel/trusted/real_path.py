@@ -7,6 +7,7 @@ resolves a path in one call, Python with one for each part of it.
 from __future__ import annotations
 
 import os
+import stat
 
 _DELETED = " (deleted)"
 
@@ -15,6 +16,8 @@ def real_path(path: str) -> str:
     """The absolute path without symbolic links; what does not exist is taken as it is written."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _missing(path)
     except OSError:
         return os.path.realpath(path)
     try:
@@ -27,3 +30,27 @@ def real_path(path: str) -> str:
     if found[:1] != "/" or found.endswith(_DELETED):
         return os.path.realpath(path)
     return found
+
+
+def _missing(path: str) -> str:
+    """Where a path would lead at which nothing is: to the names that are missing, in the real path
+    of the last folder that is there.
+    """
+    there, names = path, ""
+    if os.path.lexists(path):
+        return os.path.realpath(path)  # A link to nothing, or it is there by now.
+    while True:
+        there, name = os.path.split(there)
+        if name in ("", ".", "..") or there[:1] != "/":
+            break
+        names = f"/{name}{names}"
+        try:
+            found = os.lstat(there)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+        if not stat.S_ISDIR(found.st_mode):
+            break
+        return real_path(there).rstrip("/") + names
+    return os.path.realpath(path)

@@ -19,6 +19,7 @@ from ..policy.entries import entries, meet
 from ..policy.model import RequestTable
 from ..policy.resolve import YesFrom
 from ..policy.rights import KIND_OF, Entry, written
+from ..policy.rules import KnownLines
 from ..shared.errors import Denied
 from .limits.change import changed
 from .policy_files import PolicyFiles
@@ -51,6 +52,7 @@ class SessionRights:
         self._limits: dict[str, object] = {}
         self._clock = clock
         self._numbers = itertools.count(1)
+        self._lines = KnownLines()
         self._kept: Rights | None = None
         #: When the kept rights end (seconds since the epoch).
         self._ends = math.inf
@@ -80,6 +82,7 @@ class SessionRights:
             grants=tuple(self.grants.values()),
             revoked=self._revoked,
             cell=cell,
+            known=self._lines,
         )
         if self._limits:
             own = _own_limits(cell)

@@ -35,6 +35,16 @@ def test_it_is_where_python_says(place, path):
     assert real_path(path) == os.path.realpath(path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["none/deep/er", "to-folder/none/x", "dangling", "dangling/more", "circle", "circle/x"]
+    + ["folder/file/below/more", "none/../x", "to-folder/none/../y", "none/", "none//x", "none/."],
+)
+def test_nor_do_missing_paths_lead_elsewhere(place, path):
+    assert real_path(f"{place}/{path}") == os.path.realpath(f"{place}/{path}")
+    assert real_path(f"/{place}/{path}") == os.path.realpath(f"/{place}/{path}")
+
+
 def test_of_a_removed_folder_it_is_the_path_as_written(place, monkeypatch):
     (place / "short").mkdir()
     held = os.open(place / "short", os.O_PATH)

@@ -1,0 +1,92 @@
+"""Lines that are kept from one change of rights to the next, and are as if found anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+
+from sandbox_kernel.policy import Places, resolve
+from sandbox_kernel.policy.resolve import Grant
+from sandbox_kernel.policy.rules import KnownLines
+from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
+
+FILES = """
+[[given.files]]
+path = "data"
+mode = "read"
+deny = ["data/secret"]
+reason = "why"
+[[on_request.files]]
+path = "work"
+mode = "write"
+reason = "why"
+{more}
+[[refuse.files]]
+path = "data/old"
+mode = "read"
+reason = "why"
+"""
+LINKS = [
+    {},
+    {"/home/ann/nb/data": "/srv/data"},
+    {"/home/ann/nb/data/secret": "/home/ann/nb/work"},
+    {"/home/ann/nb/work": "/etc", "/home/ann/nb/data/old": "/srv"},
+]
+ASKING = asking({"files": ["work"]})
+
+
+@pytest.mark.parametrize("order", list(permutations(LINKS, 3)))
+def test_a_path_that_leads_elsewhere_is_followed(order: tuple[dict[str, str], ...]) -> None:
+    known, chosen = KnownLines(), policy(FILES.format(more=""))
+    for links in (*order, *order):
+        places = replace(NOTEBOOK, canonical=lambda path, links=links: links.get(path, path))
+        fresh = resolve(chosen, places, now=NOW, request=ASKING)
+        for _ in range(2):
+            again = resolve(chosen, places, now=NOW, request=ASKING, known=known)
+            assert plain(again) == plain(fresh)
+
+
+def plain(rights: object) -> dict[str, object]:
+    return {**vars(rights), "places": None}
+
+
+def test_what_is_taken_back_another_place_and_another_policy_are_followed() -> None:
+    known = KnownLines()
+    one, other = policy(FILES.format(more="")), policy(FILES.format(more="").replace("work", "own"))
+    moved = replace(NOTEBOOK, folder="/home/ann/other")
+    taken = asking({"files": ["data/part"]}).table
+    assert taken is not None
+    yes = Grant("grant-1", taken, "client")
+    for chosen, places, revoked, grants in [
+        (one, NOTEBOOK, (), ()),
+        (one, NOTEBOOK, (taken,), ()),
+        (one, NOTEBOOK, (), (yes,)),
+        (one, moved, (), ()),
+        (other, moved, (), (yes,)),
+        (one, replace(NOTEBOOK, closed=("/home/ann/nb/data/closed",)), (), ()),
+        (one, replace(NOTEBOOK, once_writable=("/home/ann/nb",)), (), ()),
+    ]:
+        asked = {"now": NOW, "request": ASKING, "revoked": revoked, "grants": grants}
+        fresh = resolve(chosen, places, **asked)
+        assert resolve(chosen, places, **asked, known=known) == fresh
+
+
+def test_lines_that_end_begin_anew_each_time() -> None:
+    known, chosen = KnownLines(), policy(FILES.format(more='expires = "1 h"'))
+    for now in (NOW, NOW + 100, NOW + 8000):
+        fresh = resolve(chosen, NOTEBOOK, now=now, request=ASKING)
+        assert resolve(chosen, NOTEBOOK, now=now, request=ASKING, known=known) == fresh
+
+
+def test_they_are_kept_where_nothing_changes() -> None:
+    known, chosen = KnownLines(), policy(FILES.format(more=""))
+
+    def found(places: Places) -> object:
+        return known.of(chosen, None, places, (), NOW)
+
+    first = found(NOTEBOOK)
+    assert found(NOTEBOOK) is first
+    assert found(replace(NOTEBOOK, canonical=lambda path: path)) is first
+    assert found(replace(NOTEBOOK, canonical=lambda path: "/elsewhere")) is not first
