@@ -53,8 +53,7 @@ class Slack:
             wall = allowed + self.bytes(sample, allowed)
             reserved = walls.slack(sample.reserved, sample.threads)
             missing = sample.own + reserved + margin(allowed) - wall
-            most = _MARGINS_BEYOND * margin(allowed) + allowed * _BEYOND
-            self._room = int(min(max(missing, 0), most))
+            self._room = int(min(max(missing, 0), beyond(allowed)))
         return self._room != before
 
     def bytes(self, sample: Sample, allowed: float) -> int:
@@ -81,3 +80,8 @@ class Slack:
 def margin(allowed: float) -> int:
     """Bytes that a cell needs, however full the worker is: to clean up, or to handle an error."""
     return max(int(allowed * _MARGIN), _LEAST_MARGIN)
+
+
+def beyond(allowed: float) -> float:
+    """Bytes above a limit that cells may come to one after another, each of which had a margin."""
+    return allowed * _BEYOND + _MARGINS_BEYOND * margin(allowed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...policy.rights import Limit
 from .kind import LimitKind, Reaction
 from .sampling import Sample
-from .slack import margin
+from .slack import beyond, margin
 from .table import LIMITS
 
 #: Share of the memory limit beyond it at which the cell is killed without any grace, and bytes
@@ -72,9 +72,10 @@ def exceeded(
             bar = limit.value
             if not kind.total:
                 found = kind.measure(begin)
-                if kind.name == "memory":
-                    found += _MARGINS * margin(bar)
                 bar = max(bar, min(found, bar * _LEFT_BEHIND))
+                if kind.name == "memory":
+                    most = limit.value + beyond(limit.value)
+                    bar = max(bar, min(found + _MARGINS * margin(limit.value), most))
             if amount > bar:
                 return Reached(kind, amount, limit, bar=bar)
         total = session.get(kind.name)

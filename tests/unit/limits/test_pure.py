@@ -63,6 +63,11 @@ def test_what_was_left_behind_may_not_grow_but_may_stay() -> None:
     more = Sample(clock=10.1, memory=cleaning.memory + 1)
     assert exceeded(cleaning, full, LIMITS, {}, {}) is None
     assert exceeded(same, full, LIMITS, {}, {}) is None
+    assert cleaning.memory < LIMITS["memory"].value * 1.03 + 2 * margin(LIMITS["memory"].value)
+    fuller = Sample(clock=10.0, memory=cleaning.memory)
+    more_of_it = Sample(clock=10.1, memory=cleaning.memory + 2_000_000)
+    assert exceeded(fuller, fuller, LIMITS, {}, {}) is None
+    assert exceeded(more_of_it, fuller, LIMITS, {}, {}) is not None
     assert exceeded(more, full, LIMITS, {}, {}) is not None
     flooded = Sample(clock=10.0, memory=200_000_000)
     assert exceeded(flooded, flooded, LIMITS, {}, {}) is not None
