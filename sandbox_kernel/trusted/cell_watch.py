@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NO_CAP = 1 << 62
+#: Bytes beyond what may be shown that make a flood. Who prints a little too much has ended by the
+#: monitor's next look, as a rule, and is not stopped for it.
+_FLOOD = 250_000
 #: Bytes that the last part of cut output and the error may take.
 _LAST_ROOM = 64_000
 
@@ -66,6 +69,8 @@ class CellWatch:
         self.outer_wall = OuterWall()
         self.copies = DormantCopies(supervisor, self.monitor)
         self._tail = OutputTail()
+        #: When output was first not shown, and the bytes received by then; None: not in this cell.
+        self._full: tuple[float, float] | None = None
         self._caps = _caps({})
         self._put_out = 0.0
         self._received = 0.0
@@ -132,7 +137,7 @@ class CellWatch:
         session, narrowed = self._supervisor.session, None
         if session is not None and "sandbox" in request.metadata:
             narrowed = session.for_cell(request.metadata["sandbox"]).limits
-        self._tail = OutputTail()
+        self._tail, self._full = OutputTail(), None
         self._put_out += self._output_of_cell()
         self._received = self._received_bytes()
         if request.type == "execute_request":
@@ -147,6 +152,10 @@ class CellWatch:
         """Called for output that the gate is going to drop, because the cell's limit is used up."""
         if kind == "stream":
             self._tail.add(content)
+        received = self._received_bytes()
+        since, before = self._full = self._full or (self._clock(), received)
+        if received - before > _FLOOD:
+            self.monitor.look_at_once(since)
 
     def last_part(self, run: CellRun) -> list[tuple[str, dict[str, Any]]]:
         """Called when a request ends: what is still to be shown of output that was cut.

@@ -372,15 +372,12 @@ class Supervisor:
         self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: list[bytes]
     ) -> None:
         """Publish what the cell put out, as far as the output gate lets it through."""
-        full = self.gate.exceeded is not None
-        if full:
+        if self.gate.exceeded is not None:
             self.watch.not_shown(kind, content)
         for out in self.gate.iopub(kind, content, metadata, buffers):
             self.channels.publish(
                 out.msg_type, out.content, self.last_parent, out.metadata, out.buffers
             )
-        if self.gate.exceeded is not None and not full:
-            self.watch.monitor.look_at_once()
 
     def on_text(self, name: str, text: str) -> None:
         """Called by the worker process for text from descriptor 1 or 2."""

@@ -258,6 +258,7 @@ def enter_namespaces() -> tuple[bool, str]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stop
 
 
@@ -275,5 +276,8 @@ def main() -> None:
     except (Stop, ConnectionResetError):
         pass  # The supervisor is gone: what is left is to clean up.
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:  # noqa: SIM105  # contextlib would make every start longer.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        except Stop:
+            pass  # The signal came just now.
         warden.end()

@@ -295,13 +295,13 @@ class Monitor:
 
     # -- looking
 
-    def look_at_once(self) -> None:
-        """What is counted elsewhere has just gone beyond its limit: do not wait for the next look.
+    def look_at_once(self, since: float) -> None:
+        """What is counted elsewhere went beyond its limit at the loop's time `since`.
 
         Whoever takes in a flood keeps the next look waiting.
         """
-        if self._begin is not None and self._escalation.told_at is None:
-            self._met_at = self._now()
+        if self._begin is not None and self._escalation.told_at is None and not self._met_at:
+            self._met_at = since
             self._schedule(0.0)
 
     def _now(self) -> float:

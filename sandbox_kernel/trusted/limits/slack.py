@@ -41,7 +41,14 @@ class Slack:
         """Before its first cell all that a worker has reserved has settled."""
         self._settled = walls.slack(sample.reserved, sample.threads)
         self._since = sample
+        self._most = sample.own
         self._room = 0
+
+    def _reserved(self, sample: Sample) -> int:
+        """What counts of it: a part that nobody can misuse, or what was in use before."""
+        self._most = max(self._most, sample.own)
+        bounded = walls.slack(sample.reserved, sample.threads)
+        return max(bounded, min(sample.reserved, self._most - sample.own))
 
     def leave_room(self, sample: Sample, allowed: float) -> bool:
         """A cell is over: the next one gets a margin, however full the worker is.
@@ -51,14 +58,13 @@ class Slack:
         before, self._room = self._room, 0
         if not math.isinf(allowed):
             wall = allowed + self.bytes(sample, allowed)
-            reserved = walls.slack(sample.reserved, sample.threads)
-            missing = sample.own + reserved + margin(allowed) - wall
+            missing = sample.own + self._reserved(sample) + margin(allowed) - wall
             self._room = int(min(max(missing, 0), beyond(allowed)))
         return self._room != before
 
     def bytes(self, sample: Sample, allowed: float) -> int:
         """By how much the wall is to differ from the limit of `allowed` bytes."""
-        reserved = walls.slack(sample.reserved, sample.threads)
+        reserved = self._reserved(sample)
         before = self._since
         given_back = before.own - sample.own
         if reserved <= self._settled:

@@ -58,6 +58,18 @@ def test_pages_that_were_given_back_raise_it_at_once() -> None:
     assert slack.bytes(back, LIMIT) == 100 * MB - MARGIN
 
 
+def test_all_that_was_in_use_and_was_given_back_counts_and_of_the_rest_a_part() -> None:
+    slack = Slack(BEGIN)
+    full = replace(BEGIN, memory=390 * MB, own=390 * MB)
+    slack.bytes(full, LIMIT)
+    back = replace(BEGIN, memory=50 * MB, own=50 * MB, reserved=350 * MB)
+    assert slack.bytes(back, LIMIT) == 340 * MB - MARGIN
+    untouched = Slack(BEGIN)
+    untouched.bytes(replace(BEGIN, reserved=350 * MB), LIMIT)
+    asked = replace(BEGIN, reserved=350 * MB, cpu=BEGIN.cpu + 1.0)
+    assert untouched.bytes(asked, LIMIT) == 128 * MB - MARGIN
+
+
 def test_what_is_touched_after_all_lowers_it_at_once() -> None:
     slack = Slack(BEGIN)
     look = worked(BEGIN, grown=8 * MB, reserved=2 * MB, cpu=0.0)
