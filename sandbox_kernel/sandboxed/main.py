@@ -73,6 +73,7 @@ class Worker:
         self.link.on_foreign = self._tell_main
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: str | None = None
+        self._read_again: asyncio.TimerHandle | None = None
         out, err, self.flusher = streams.streams(self.session)
         sys.stdout, sys.stderr = out, err
         self.out, self.err = out, err
@@ -144,6 +145,9 @@ class Worker:
         return frozenset((1, 2, self.link.fileno(), *loop_descriptors(self.loop)))
 
     def _readable(self) -> None:
+        if self._read_again is not None:
+            self._read_again.cancel()
+            self._read_again = None
         with self.interrupts.own_code():
             try:
                 self._poll()
@@ -151,7 +155,8 @@ class Worker:
             except (ChannelClosed, OSError):
                 self.loop.stop()
             except MemoryError:
-                self.loop.call_later(_ROOM_AFTER, self._readable)  # Nothing that came is lost.
+                time.sleep(_ROOM_AFTER)  # Nothing that came is lost, and the loop would ask anew.
+                self._read_again = self.loop.call_later(_ROOM_AFTER, self._readable)
 
     def _poll(self) -> None:
         """Take in what has arrived; with what is held for this, where there is no memory."""
