@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox_kernel.trusted.confine.host_scratch import PREFIX, HostScratch, remove_tree, sweep
+from sandbox_kernel.trusted.confine.host_scratch import PREFIX, HostScratch
 from sandbox_kernel.trusted.confine.plan import Level
+from sandbox_kernel.trusted.locked_folder import remove_tree, sweep
 
 from .repl import LEVELS, PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SUPERVISOR = """
 import asyncio, sys
@@ -92,13 +95,13 @@ def test_a_killed_warden_takes_the_worker_with_it(
     process.wait()
     if level is Level.NO_NAMESPACES:
         assert os.path.exists(scratch)
-        sweep(os.path.dirname(os.path.dirname(scratch)))
+        sweep(os.path.dirname(os.path.dirname(scratch)), PREFIX)
         assert not os.path.exists(scratch)
 
 
 def test_a_scratch_in_use_is_not_swept(tmp_path: Path) -> None:
     scratch = HostScratch(str(tmp_path))
-    sweep(str(tmp_path))
+    sweep(str(tmp_path), PREFIX)
     assert os.path.isdir(scratch.path + "/home")
     scratch.remove()
     assert list(tmp_path.iterdir()) == []
@@ -108,7 +111,7 @@ def test_a_half_made_scratch_and_other_folders_are_left_alone(tmp_path: Path) ->
     (tmp_path / (PREFIX + "new")).mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / (PREFIX + "link")).symlink_to(tmp_path / "other")
-    sweep(str(tmp_path))
+    sweep(str(tmp_path), PREFIX)
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -139,3 +142,47 @@ def test_its_path_leaves_room_for_the_address_of_a_socket(tmp_path) -> None:
         assert len(below) - len(str(tmp_path)) < 60
     finally:
         scratch.remove()
+
+
+STAGES = """
+import os, sys, time
+from sandbox_kernel.trusted.doors.mount_items import Stage
+from sandbox_kernel.trusted.doors.private_layer import PrivateLayer
+from sandbox_kernel.trusted.doors.staged_review import Mode, StageRule
+place = sys.argv[1]
+found = os.stat(place)
+stage = Stage(place, found.st_dev, found.st_ino, True, (StageRule("", True, Mode.WRITE, None),))
+layer = PrivateLayer(stage, os.open(place, os.O_RDONLY))
+os.close(layer.open("secret", os.O_WRONLY | os.O_CREAT, 0o600))
+print("staged", flush=True)
+sys.stdin.read()
+layer.close()
+"""
+
+
+def test_what_a_killed_supervisor_staged_goes_with_the_next(tmp_path: Path) -> None:
+    place, temporary = tmp_path / "place", tmp_path / "temporary"
+    place.mkdir()
+    temporary.mkdir()
+
+    def staging() -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", STAGES, str(place)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "staged\n"
+        return process
+
+    with staging() as killed, staging() as lives:
+        killed.kill()
+        killed.wait()
+        assert len(list(temporary.rglob("secret"))) == 2
+        with staging() as after:
+            assert len(list(temporary.rglob("secret"))) == 2  # Its own, and that of who lives.
+            after.communicate("")
+        lives.communicate("")
+    assert list(temporary.iterdir()) == []

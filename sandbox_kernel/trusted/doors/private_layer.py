@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterable
 
 from ..disk_use import add_up
+from ..locked_folder import LockedFolder
 from . import _sys_files
 from .layer_views import Views
 from .mount_items import Stage
 from .resolve import BENEATH
 from .staged_places import STAGING_BYTES
 
+PREFIX = "sandbox-kernel-staged-"
 _WANTS_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 _COPY_BYTES = 1 << 20
 _WHITEOUT = 0
@@ -48,7 +49,8 @@ class PrivateLayer:
         """`lower` is a directory descriptor of the host's place, which becomes this object's."""
         self.stage = stage
         self.lower = lower
-        self._base = tempfile.mkdtemp(prefix="sandbox-kernel-staged-")
+        self._folder = LockedFolder(tempfile.gettempdir(), PREFIX)
+        self._base = self._folder.path
         os.mkdir(f"{self._base}/upper", 0o700)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         self.upper = os.open(f"{self._base}/upper", flags)
@@ -60,7 +62,7 @@ class PrivateLayer:
         """Drop what is staged."""
         os.close(self.upper)
         os.close(self.lower)
-        shutil.rmtree(self._base)
+        self._folder.remove()
 
     @property
     def real(self) -> str:
