@@ -16,7 +16,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tests.ports import unused_ports
 
 START_DEADLINE = 60.0
 """Seconds that a server may take until it answers."""
@@ -77,7 +78,7 @@ class JupyterServer:
 
     def __enter__(self) -> JupyterServer:
         self.root.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        (self.port,) = unused_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         app = {"lab": "LabApp", "notebook": "JupyterNotebookApp"}[self.frontend]
         state = self.folder / "state"
@@ -198,12 +199,6 @@ class JupyterServer:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"the server did not start: {self.log()[-3000:]}") from error
             _pause()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _pause() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.features.kernel.conftest import Kernel, started
+from tests.ports import unused_ports
 
 BASE = 'version = 1\nextends = "default"\nlanguage = "full"\n'
 
@@ -139,8 +140,7 @@ def test_names_are_unknown_without_a_grant(kernels):
 
 def test_listening_needs_a_grant_of_its_own(kernels):
     """One does not want untrusted code to accept connections: go function by function."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = unused_ports(1)
     listen = f"import socket\ns = socket.create_server(('127.0.0.1', {port}))\n"
     assert "PermissionError" in kernels("deaf").run(listen).error
     grant = f'[[given.sockets]]\nlisten = "127.0.0.1:{port}"\nreason = "the scene"\n'

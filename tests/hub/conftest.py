@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.hub.people import Person
+from tests.ports import unused_ports
 
 STUDENTS = """version = 1
 extends = "classroom"
@@ -51,7 +51,7 @@ def hub() -> Iterator[Hub]:
         shutil.copy(REPOSITORY / "deploy" / name, folder)
     _student_policy()
     _homes(place)
-    ports = _free_ports(3)
+    ports = unused_ports(3)
     port = ports[0]
     environment = {
         **os.environ,
@@ -91,15 +91,6 @@ def _student_policy() -> None:
     folder = Path("/usr/local/share/jupyter/sandbox-kernel/policies")
     folder.mkdir(parents=True, exist_ok=True)  # In tests/hub/alone it is the tests' own.
     (folder / "students.toml").write_text(STUDENTS)
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as open_until_all_are_known:
-        servers = [
-            open_until_all_are_known.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(number)
-        ]
-        return [server.getsockname()[1] for server in servers]
 
 
 def _homes(place: Path) -> None:

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from sandbox_kernel.trusted.confine.level import Level
+from tests.ports import unused_ports
 
 from . import conftest
 from .conftest import Raised, Start, Worker, World
@@ -18,16 +19,8 @@ def refused(worker: Worker, source: str) -> Raised:
     return conftest.refused(worker, source, ("PermissionError",))
 
 
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports
-
-
 def test_only_a_granted_port_is_listened_on(world: World, start: Start, level: Level) -> None:
-    mine, other = _free_ports(2)
+    mine, other = unused_ports(2)
     worker = start(world.sockets(f'listen = "127.0.0.1:{mine}"'), level)
     seen = worker.run(
         "it = []\n"

@@ -14,6 +14,7 @@ import pytest
 
 from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.doors.proxy import Proxy
+from tests.ports import unused_ports
 
 from . import conftest
 from .conftest import Raised, Start, Worker, World
@@ -121,8 +122,7 @@ def test_a_waiting_connect_in_an_epoll_set_stays_in_it(
 def test_a_refused_connection_is_refused_as_anywhere(
     world: World, start: Start, level: Level
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = unused_ports(1)
     worker = start(world.sockets(f'connect = "localhost:{port}"'), level)
     for wait in ("None", "3"):
         with pytest.raises(Raised) as caught:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.features.kernel.conftest import Kernel, started
+from tests.ports import unused_ports
 
 ONE = """version = 1
 extends = "default"
@@ -65,8 +66,7 @@ class Pair:
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = unused_ports(1)
     running: list[Kernel] = []
     policies = (ONE.replace("PORT", str(port)), TWO)
     for name, policy, level in zip(("one", "two"), policies, request.param, strict=True):

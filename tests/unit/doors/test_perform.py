@@ -18,6 +18,7 @@ from sandbox_kernel.trusted.capabilities.sockets.decide import decide as decide_
 from sandbox_kernel.trusted.capabilities.sockets.perform import perform as make_socket
 from sandbox_kernel.trusted.capabilities.sockets.schema import SocketRequest
 from sandbox_kernel.trusted.capabilities.verdict import Approved
+from tests.ports import unused_ports
 
 
 def rights(folder: Path, text: str) -> Rights:
@@ -88,8 +89,7 @@ def test_an_approved_name_still_needs_its_address_decided(tmp_path: Path) -> Non
 
 
 def test_an_approved_listener_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = unused_ports(1)
     given = rights(tmp_path, f'[[given.sockets]]\nlisten = "127.0.0.1:{port}"\nreason = "t"')
     with make_socket(approved(decide_socket(SocketRequest("listen", "127.0.0.1", port), given))):
         socket.create_connection(("127.0.0.1", port), 5).close()
