@@ -124,6 +124,10 @@ MACHINERY = frozenset(
 """Packages of the kernel's own that no cell is handed anything of; their classes stay open."""
 
 
+def _warm_latex(module: Any) -> None:
+    module.LaTeXTool.instance()
+
+
 def _warm_pyparsing(module: Any) -> None:
     """Matplotlib switches the cache on at its first text; nobody else's parsers are touched."""
     if "matplotlib" in sys.modules:
@@ -135,6 +139,7 @@ WARM_UP: dict[str, Callable[[Any], None]] = {
     "tqdm.std": _warm_tqdm,
     "dateutil.tz.tz": _warm_dateutil,
     "pyparsing.core": _warm_pyparsing,
+    "IPython.lib.latextools": _warm_latex,
 }
 
 _ART3D = "mpl_toolkits.mplot3d.art3d"
@@ -254,7 +259,16 @@ LAZY_CLASSES: list[LazyClass] = [
             "Parallel",
             "MIMOParallel",
             "Feedback",
+            "MIMOFeedback",
             "TransferFunction",
+        )
+    ),
+    *(
+        LazyClass(f"mpmath.{module}", name, "__init__", _own_class, "the special functions")
+        for module, name in (
+            ("ctx_mp", "MPContext"),
+            ("ctx_fp", "FPContext"),
+            ("ctx_iv", "MPIntervalContext"),
         )
     ),
     LazyClass(

@@ -16,7 +16,8 @@ import sys, warnings
 warnings.simplefilter("ignore")
 from sandbox_kernel.language import DialectRules, Session
 names = "numpy pandas matplotlib mpl_toolkits sklearn scipy sympy seaborn networkx tqdm unittest"
-session = Session(DialectRules(modules=dict.fromkeys(names.split() + ["io"], "test")))
+names += " io mpmath"
+session = Session(DialectRules(modules=dict.fromkeys(names.split(), "test")))
 session.run(sys.argv[1], session.namespace())
 """
 PYPLOT = "import io\nimport matplotlib.pyplot as plt\n"
@@ -60,6 +61,18 @@ SCENES = {
         "import pandas as pd\nlimit = 1\nframe = pd.DataFrame({'a': [1, 2]})\n"
         "assert len(frame.query('a > @limit')) == 1\nassert frame.eval('a + 1').sum() == 5\n"
         "def f(low): return frame.query('a > @low')\nassert len(f(1)) == 1",
+    ),
+    "contexts of any precision": (
+        "mpmath",
+        "import mpmath\nmore = mpmath.mp.clone(); more.dps = 30\n"
+        "assert str(more.cot(1)).startswith('0.64209261593433070300')\n"
+        "for each in (mpmath.fp, mpmath.iv): assert type(each)().sin(0) == 0",
+    ),
+    "systems with feedback": (
+        "sympy",
+        "import sympy\nfrom sympy.physics.control.lti import *\ns = sympy.Symbol('s')\n"
+        "t = TransferFunction(1, s + 1, s); m = TransferFunctionMatrix([[t, t], [t, t]])\n"
+        "assert MIMOFeedback(m, m, 1).var == s; Feedback(t, t); MIMOSeries(m, m)",
     ),
     "tqdm and tqdm.pandas": (
         "tqdm",
