@@ -36,6 +36,7 @@ _RUNS = "it runs text or bytes outside the dialect"
 _MEMORY = "it reaches raw memory"
 _SPAWNS = "it starts programs"
 _IMPORTS = "it loads modules past the policy"
+_INNER = "its inner modules hold the system's modules"
 
 WITHHELD: dict[str, Withheld] = {
     "sys": _only(
@@ -131,9 +132,12 @@ WITHHELD: dict[str, Withheld] = {
     "numpy.f2py": _only("", _SPAWNS),
     "numpy.core": _only("", _MEMORY),
     "numpy.testing": _less("_private runstring rundocs", _RUNS),
-    "pandas": _less("io core compat util pandas", "its inner modules hold the system's modules"),
-    "pandas.io": _only("json", "its inner modules hold the system's modules"),
-    "pandas.core": _only("", "its inner modules hold the system's modules"),
+    "pandas": _less("core compat util pandas", _INNER),
+    "pandas.io": _only("json formats", _INNER),
+    "pandas.io.json": _only("build_table_schema read_json", _INNER),
+    "pandas.io.formats": _only("style", _INNER),
+    "pandas.io.formats.style": _only("Styler", _INNER),
+    "pandas.core": _only("", _INNER),
     "scipy": _less("LowLevelCallable", _MEMORY),
     "matplotlib": _less("testing", _PATCH),
     "matplotlib.testing": _only("", _PATCH),

@@ -56,6 +56,14 @@ SCENES = {
         "import pandas as pd\nclass D(pd.DataFrame):\n    _metadata = ['z']\n    @property\n"
         "    def _constructor(self): return D\nassert type(D({'a': [1]}).copy()) is D",
     ),
+    "styles and table schemas": (
+        "jinja2",
+        "import pandas as pd\nfrom pandas.io.formats.style import Styler\n"
+        "from pandas.io.json import build_table_schema\nframe = pd.DataFrame({'a': [1]})\n"
+        "assert 'table' in Styler(frame).set_caption('c').to_html()\n"
+        "assert pd.io.formats.style.Styler is Styler\n"
+        "assert build_table_schema(frame)['primaryKey'] == ['index']",
+    ),
     "query and eval": (
         "pandas",
         "import pandas as pd\nlimit = 1\nframe = pd.DataFrame({'a': [1, 2]})\n"
