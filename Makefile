@@ -5,7 +5,8 @@
 SHELL := /bin/sh
 VENV ?= .venv
 PY := $(VENV)/bin/python
-JOBS ?= 2
+# More than cores: many tests wait for a limit, a grace, a browser.
+JOBS ?= 3
 # By file, because most files of tests share one kernel among their tests.
 PYTEST_OPTIONS := -m pytest -n $(JOBS) --dist loadfile -q
 PYTEST := $(PY) $(PYTEST_OPTIONS)
