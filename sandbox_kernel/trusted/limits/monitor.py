@@ -200,6 +200,10 @@ class Monitor:
                 last = self._last = self._look(closely=False)
                 self._add_up(last)
                 self._leave_room(last)
+                memory = {n: limit for n, limit in self._limits.items() if n == "memory"}
+                far = exceeded(last, self._begin, memory, {}, {})
+                if far is not None and far.at_once:
+                    self.force.kill_at_once(far)  # It would leave no room for any other cell.
             except MonitorFailed as failure:
                 self.force.kill_unmeasured(failure, "at the end of a cell")
         self._begin = None

@@ -26,8 +26,11 @@ from .sampling import Sample
 COPY_MATTERS = 0.02
 #: Share of the limit that is left for handling a `MemoryError`, and bytes that it is at least.
 _MARGIN, _LEAST_MARGIN = 0.01, 6_000_000
-#: Share of the limit by which the wall may stand beyond it for the next cells' sake, and margins.
-_BEYOND, _MARGINS_BEYOND = 0.03, 2
+#: Share of the limit beyond it at which a cell is killed without any grace, and bytes that this is
+#: at least: what may be filled between two looks.
+MEMORY_ENDS, _LEAST_ENDS = 0.03, 24_000_000
+#: Margins beyond that by which the wall may stand above the limit for the next cells' sake.
+_MARGINS_BEYOND = 2
 #: Seconds of CPU time in which memory that is being filled would grow.
 SETTLED = 0.02
 #: Of what is reserved, the part that may be filled meanwhile and the rest still counts as settled.
@@ -90,4 +93,9 @@ def margin(allowed: float) -> int:
 
 def beyond(allowed: float) -> float:
     """Bytes above a limit that cells may come to one after another, each of which had a margin."""
-    return allowed * _BEYOND + _MARGINS_BEYOND * margin(allowed)
+    return tolerated(allowed) + _MARGINS_BEYOND * margin(allowed)
+
+
+def tolerated(allowed: float) -> float:
+    """Bytes beyond a limit for which a cell is told, and not yet killed at once."""
+    return max(allowed * MEMORY_ENDS, _LEAST_ENDS)

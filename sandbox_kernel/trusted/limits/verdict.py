@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from ...policy.rights import Limit
 from .kind import LimitKind, Reaction
 from .sampling import Sample
-from .slack import beyond, margin
+from .slack import MEMORY_ENDS, beyond, margin, tolerated
 from .table import LIMITS
 
-#: Share of the memory limit beyond it at which the cell is killed without any grace, and bytes
-#: that this is at least: what may be filled between two looks.
-MEMORY_ENDS, _LEAST_ENDS = 0.03, 24_000_000
 #: Margins that a cell has which finds its memory full: its wall is one above what there is.
 _MARGINS = 2
 #: Share of a limit up to which what an earlier cell left behind is put up with.
@@ -40,8 +37,7 @@ class Reached:
     def at_once(self) -> bool:
         """True when there is no time for a grace: memory that the machine may not have."""
         bar = max(self.limit.value, self.bar)
-        bar += max(bar * MEMORY_ENDS, _LEAST_ENDS)
-        return self.kind.name == "memory" and self.used > bar
+        return self.kind.name == "memory" and self.used > bar + tolerated(bar)
 
 
 def used(kind: LimitKind, now: Sample, begin: Sample) -> float:

@@ -15,7 +15,7 @@ from sandbox_kernel.trusted.limits import cgroup, walls, wording
 from sandbox_kernel.trusted.limits.change import changed
 from sandbox_kernel.trusted.limits.escalation import Escalation
 from sandbox_kernel.trusted.limits.sampling import Sample
-from sandbox_kernel.trusted.limits.slack import margin
+from sandbox_kernel.trusted.limits.slack import beyond, margin
 from sandbox_kernel.trusted.limits.table import BY_NAME
 from sandbox_kernel.trusted.limits.verdict import Reached, exceeded, next_look
 from sandbox_kernel.trusted.output_tail import KEPT, OutputTail
@@ -63,9 +63,9 @@ def test_what_was_left_behind_may_not_grow_but_may_stay() -> None:
     more = Sample(clock=10.1, memory=cleaning.memory + 1)
     assert exceeded(cleaning, full, LIMITS, {}, {}) is None
     assert exceeded(same, full, LIMITS, {}, {}) is None
-    assert cleaning.memory < LIMITS["memory"].value * 1.03 + 2 * margin(LIMITS["memory"].value)
-    fuller = Sample(clock=10.0, memory=cleaning.memory)
-    more_of_it = Sample(clock=10.1, memory=cleaning.memory + 2_000_000)
+    most = LIMITS["memory"].value + beyond(LIMITS["memory"].value)
+    fuller = Sample(clock=10.0, memory=int(most) - 1_000_000)
+    more_of_it = Sample(clock=10.1, memory=int(most) + 1_000_000)
     assert exceeded(fuller, fuller, LIMITS, {}, {}) is None
     assert exceeded(more_of_it, fuller, LIMITS, {}, {}) is not None
     assert exceeded(more, full, LIMITS, {}, {}) is not None
@@ -85,12 +85,12 @@ def test_totals_of_a_session_include_earlier_cells() -> None:
 def test_memory_far_beyond_its_limit_is_not_waited_for() -> None:
     allowed = LIMITS["memory"]
     large = limit("memory", "10 GB")
-    for each, beyond in ((allowed, 24e6), (large, 0.03 * large.value)):
-        near = Reached(BY_NAME["memory"], each.value + beyond * 0.99, each)
-        far = Reached(BY_NAME["memory"], each.value + beyond * 1.01, each)
+    for each, more in ((allowed, 24e6), (large, 0.03 * large.value)):
+        near = Reached(BY_NAME["memory"], each.value + more * 0.99, each)
+        far = Reached(BY_NAME["memory"], each.value + more * 1.01, each)
         assert not near.at_once
         assert far.at_once
-        assert not replace(far, bar=each.value + beyond).at_once
+        assert not replace(far, bar=each.value + more).at_once
     assert not Reached(BY_NAME["wall_time"], 1e9, LIMITS["wall_time"]).at_once
 
 
