@@ -42,8 +42,8 @@ def sweep(parent: str, prefix: str) -> None:
             if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
                 continue
             lock = os.open(f"{base}/{_LOCK}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (FileNotFoundError, PermissionError):
-            continue  # Gone meanwhile, or just being made.
+        except OSError:
+            continue  # Gone meanwhile, just being made, or none of ours: its lock is a link.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_tree(base)
