@@ -6,12 +6,18 @@ finds those that nobody locks any more, and removes them.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
+import itertools
+import logging
 import os
-import stat
 import tempfile
+from collections.abc import Iterator
 
 _LOCK = "lock"
+_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_log = logging.getLogger(__name__)
 
 
 class LockedFolder:
@@ -33,45 +39,112 @@ class LockedFolder:
 
 
 def sweep(parent: str, prefix: str) -> None:
-    """Remove what killed processes of this user left behind in `parent`."""
+    """Remove what killed processes of this user left behind in `parent`.
+
+    What cannot be removed is told in the log and stays: it keeps no kernel from starting.
+    """
     with os.scandir(parent) as entries:
         found = [entry.path for entry in entries if entry.name.startswith(prefix)]
     for base in found:
         try:
-            status = os.lstat(base)
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-                continue
-            lock = os.open(f"{base}/{_LOCK}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            folder = os.open(base, _FOLDER | os.O_PATH)
         except OSError:
-            continue  # Gone meanwhile, just being made, or none of ours: its lock is a link.
+            continue  # Gone meanwhile, or no folder.
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_tree(base)
-        except BlockingIOError:
-            continue
+            if os.fstat(folder).st_uid == os.getuid():
+                _sweep_one(base, folder)
+        except OSError as error:
+            _log.warning("%s of a kernel that ended cannot be removed: %s", base, error)
         finally:
-            os.close(lock)
+            os.close(folder)
+
+
+def _sweep_one(base: str, folder: int) -> None:
+    try:
+        lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return  # Just being made or removed, or none of ours: its lock is a link.
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # In use.
+    else:
+        remove_tree(base)
+    finally:
+        os.close(lock)
 
 
 def remove_tree(path: str) -> None:
     """Remove a folder whatever is in it: closed folders, links, any depth.
 
-    shutil.rmtree gives up at a folder without permissions and recurses once a level.
+    It goes by descriptors and follows no link, whoever may move things there meanwhile. What is
+    deep is moved to the top, so that no depth needs more than two of them. (shutil.rmtree gives up
+    at a folder without permissions and recurses once a level.) Raises OSError: NotADirectoryError
+    when `path` is none, ENOTEMPTY when somebody still adds to it.
     """
-    stack = [path]
-    while stack:
-        folder = stack[-1]
-        deeper = len(stack)
+    with contextlib.suppress(FileNotFoundError):
+        top = _opened(path)
         try:
-            os.chmod(folder, 0o700)
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-                    else:
-                        os.unlink(entry.path)
-            if len(stack) == deeper:
-                stack.pop()
-                os.rmdir(folder)
-        except FileNotFoundError:
-            del stack[deeper - 1 :]
+            _clear(top)
+        finally:
+            os.close(top)
+        os.rmdir(path)
+
+
+def _clear(top: int) -> None:
+    numbers = itertools.count()
+    waiting = _folders_left(top)
+    while waiting:
+        name = waiting.pop()
+        try:
+            folder = _opened(name, top)
+        except NotADirectoryError:
+            _unlink(name, top)  # Swapped for something else since it was listed.
+            continue
+        try:
+            waiting += [_moved(below, folder, top, numbers) for below in _folders_left(folder)]
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=top)
+
+
+def _opened(name: str, parent: int | None = None) -> int:
+    """The folder itself, made ours to read and to change."""
+    place = os.open(name, _FOLDER | os.O_PATH, dir_fd=parent)
+    try:
+        # What /proc names is the folder that was opened, whatever has its name by now.
+        os.chmod(f"/proc/self/fd/{place}", 0o700)
+        return os.open(".", _FOLDER | os.O_RDONLY, dir_fd=place)
+    finally:
+        os.close(place)
+
+
+def _folders_left(folder: int) -> list[str]:
+    """Remove all but folders; the names of those."""
+    with os.scandir(folder) as entries:
+        listed = list(entries)
+    for entry in listed:
+        if not entry.is_dir(follow_symlinks=False):
+            _unlink(entry.name, folder)
+    return [entry.name for entry in listed if entry.is_dir(follow_symlinks=False)]
+
+
+def _unlink(name: str, parent: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=parent)
+
+
+def _moved(name: str, folder: int, top: int, numbers: Iterator[int]) -> str:
+    """Move what is in `folder` to the top; its name there."""
+    with contextlib.suppress(NotADirectoryError):
+        os.close(_opened(name, folder))  # A folder must be writable itself to be moved.
+    for number in numbers:
+        new = f"{number}"
+        try:
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        else:
+            break
+    return new

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_kernel.trusted import locked_folder
 from sandbox_kernel.trusted.confine.host_scratch import PREFIX, HostScratch
 from sandbox_kernel.trusted.confine.plan import Level
 from sandbox_kernel.trusted.locked_folder import remove_tree, sweep
@@ -133,6 +136,115 @@ def test_a_scratch_is_removed_whatever_is_in_it(tmp_path: Path) -> None:
     remove_tree(str(base))
     assert not base.exists()
     assert (outside / "file").read_text() == "stays"
+
+
+def test_a_scratch_deeper_than_any_path_is_removed_with_few_descriptors(tmp_path: Path) -> None:
+    base = tmp_path / "scratch"
+    base.mkdir()
+    (base / "7").mkdir()
+    (base / "7" / "file").touch()
+    made = """if 1:
+        import os, resource, sys
+        from sandbox_kernel.trusted.locked_folder import remove_tree
+        base = sys.argv[1]
+        os.chdir(base)
+        for level in range(6000):
+            os.mkdir(f"{level % 10}")
+            os.mkdir(f"d{level}")
+            os.chdir(f"d{level}")
+        os.chdir("/")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+        remove_tree(base)
+    """
+    subprocess.run([sys.executable, "-c", made, str(base)], cwd=ROOT, check=True)
+    assert not base.exists()
+
+
+class Swapping:
+    """Swaps a folder for a link to another one as often as it can, as a granted cell may."""
+
+    def __init__(self, base: Path, outside: Path) -> None:
+        self._script = f"""if 1:
+            import os
+            from sandbox_kernel.trusted.doors import _sys_files
+            base, outside = {str(base)!r}, {str(outside)!r}
+            sub, link = os.fsencode(base) + b"/sub", os.fsencode(base) + b"/link"
+            exchange = 2
+            print("swaps", flush=True)
+            while True:
+                try:
+                    _sys_files.renameat2(-100, sub, -100, link, exchange)
+                except OSError:
+                    try:
+                        os.makedirs(sub, exist_ok=True)
+                        os.symlink(outside, link)
+                    except OSError:
+                        pass
+        """
+
+    def __enter__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self._script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "swaps\n"
+
+    def __exit__(self, *ignored: object) -> None:
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def by_path(path: str) -> None:
+    """The control: removes by path what it found to be folders and files."""
+    for name in os.listdir(path):
+        below = f"{path}/{name}"
+        if stat.S_ISDIR(os.lstat(below).st_mode):
+            by_path(below)
+        else:
+            os.unlink(below)
+    os.rmdir(path)
+
+
+@pytest.mark.parametrize("removing", [remove_tree, by_path])
+def test_what_a_swapped_link_leads_to_is_not_removed(
+    removing: Callable[[str], None], tmp_path: Path
+) -> None:
+    base, outside = tmp_path / "fake", tmp_path / "outside"
+    outside.mkdir()
+    lost = 0
+    with Swapping(base, outside):
+        for _ in range(3000):
+            (outside / "file").touch()
+            with contextlib.suppress(OSError):
+                removing(str(base))
+            lost += not (outside / "file").exists()
+            if lost:
+                break
+    assert bool(lost) == (removing is by_path)
+
+
+def test_a_folder_that_cannot_be_removed_keeps_no_kernel_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked = tmp_path / (PREFIX + "linked")
+    linked.mkdir()
+    (linked / "lock").symlink_to(tmp_path / "made-by-the-sweep")
+    stays = tmp_path / (PREFIX + "stays")
+    stays.mkdir()
+    (stays / "lock").touch()
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(locked_folder, "remove_tree", refuse)
+        sweep(str(tmp_path), PREFIX)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [linked.name, stays.name]
+    assert "cannot be removed" in caplog.text
+    sweep(str(tmp_path), PREFIX)
+    assert [p.name for p in tmp_path.iterdir()] == [linked.name]
 
 
 def test_its_path_leaves_room_for_the_address_of_a_socket(tmp_path) -> None:
