@@ -22,7 +22,7 @@ from .calls import Call, Vanished, error_number
 from .path_calls import AT_EMPTY_PATH, AT_FDCWD
 
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-LINGER_SECONDS = 20e-6
+LINGER_NANOSECONDS = 100_000
 LONGEST_TURN_SECONDS = 0.005
 _LOW = 0xFFFFFFFF
 
@@ -63,8 +63,6 @@ class Dispatcher:
         self._below: tuple[bytes, ...] = ()
         self._exactly: frozenset[bytes] = frozenset()
         self._read = (0, b"")
-        self._poll = select.poll()
-        self._poll.register(self._own, select.POLLIN)
 
     @property
     def forks(self) -> int:
@@ -129,26 +127,24 @@ class Dispatcher:
         try:
             return self._serve_for_a_moment()
         finally:
-            self._fast.forget_memory()
+            self._fast.rest()
 
     def _serve_for_a_moment(self) -> bool:
-        begun = last = time.perf_counter()
-        while True:
-            events = self._poll.poll(0)
-            now = time.perf_counter()
-            if events:
-                if not events[0][1] & select.POLLIN:
-                    return False
-                self._read = (0, b"")
-                if self._fast.receive() and not self._answered_at_once():
-                    fast, first = self._fast, self._fast.FIRST_ARGUMENT
-                    arguments = tuple(fast.words[first:])
-                    self._answer(raw.Notification(fast.words[0], fast.task, fast.number, arguments))
-                last = time.perf_counter()
-            elif now - last > LINGER_SECONDS:
-                return True
-            if now - begun > LONGEST_TURN_SECONDS:
-                return True
+        begun = time.perf_counter()
+        fast, first = self._fast, self._fast.FIRST_ARGUMENT
+        waits = 0
+        while events := fast.wait(waits):
+            if not events & select.POLLIN:
+                return False
+            self._read = (0, b"")
+            if fast.receive() and not self._answered_at_once():
+                fast.release()
+                arguments = tuple(fast.words[first:])
+                self._answer(raw.Notification(fast.words[0], fast.task, fast.number, arguments))
+            if time.perf_counter() - begun > LONGEST_TURN_SECONDS:
+                break
+            waits = LINGER_NANOSECONDS
+        return True
 
     def _answered_at_once(self) -> bool:
         fast = self._fast

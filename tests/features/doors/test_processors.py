@@ -1,0 +1,74 @@
+"""While its calls are answered a worker keeps the processors that it may run on, and we ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from sandbox_kernel.trusted.confine.level import Level
+from sandbox_kernel.trusted.doors import _sys_listener
+
+from .conftest import Start, World
+
+OPENS = """
+import threading
+for n in range(200):
+    with open(f"ROOT/nb/{n}.txt", "w") as stream:
+        stream.write(str(n))
+own = NUMBERS
+os.sched_setaffinity(0, own)
+seen, read, inherited = set(), 0, []
+for n in range(3000):
+    descriptor = os.open(f"ROOT/nb/{n % 200}.txt", os.O_RDONLY)
+    seen.add(frozenset(os.sched_getaffinity(0)))
+    read += os.read(descriptor, 10) == str(n % 200).encode()
+    os.close(descriptor)
+    if n % 300 == 0:
+        thread = threading.Thread(target=lambda: inherited.append(os.sched_getaffinity(0)))
+        thread.start()
+        thread.join()
+it = [sorted(map(sorted, seen)), read, all(i == own for i in inherited) and len(inherited)]
+"""
+
+
+@pytest.fixture(params=[True, False], ids=["shares", "does-not-share"])
+def shares(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that wake up on the current processor, and those before 6.6."""
+    if not request.param:
+        monkeypatch.setattr(_sys_listener, "_SYNC_WAKE_UP", 1 << 63)  # EINVAL, as before 6.6
+
+
+@pytest.mark.usefixtures("shares")
+@pytest.mark.parametrize("choose", [sorted, lambda all: sorted(all)[-1:]], ids=["all", "one"])
+def test_opens_change_no_processors(
+    choose: Callable[[set[int]], list[int]], world: World, start: Start
+) -> None:
+    ours = os.sched_getaffinity(0)
+    numbers = choose(ours)
+    rights = world.files('path = "."\nmode = "write"')
+    worker = start(rights, Level.NO_NAMESPACES)
+    assert worker.run(OPENS.replace("NUMBERS", str(set(numbers)))) == [[numbers], 3000, 10]
+    assert worker.on_loop(os.sched_getaffinity, 0) == ours
+
+
+@pytest.mark.usefixtures("shares")
+def test_threads_that_open_at_once_all_get_theirs(world: World, start: Start) -> None:
+    worker = start(world.files('path = "."\nmode = "write"'), Level.NO_NAMESPACES)
+    source = """
+from concurrent.futures import ThreadPoolExecutor
+for n in range(8):
+    with open(f"ROOT/nb/{n}.txt", "w") as stream:
+        stream.write(str(n))
+def opens(n):
+    before = os.sched_getaffinity(0)
+    good = 0
+    for _ in range(500):
+        with open(f"ROOT/nb/{n}.txt") as stream:
+            good += stream.read() == str(n)
+    return good, os.sched_getaffinity(0) == before
+with ThreadPoolExecutor(8) as pool:
+    it = list(pool.map(opens, range(8)))
+"""
+    assert worker.run(source) == [[500, True]] * 8
