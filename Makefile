@@ -11,8 +11,9 @@ JOBS ?= 3
 PYTEST_OPTIONS := -m pytest -n $(JOBS) --dist loadfile -q
 PYTEST := $(PY) $(PYTEST_OPTIONS)
 
-.PHONY: help venv tour lab test lint test-main test-unprivileged test-pythons test-escape \
-        test-browser test-nbgrader test-hub test-batch test-all soak chromium clean
+.PHONY: help venv venvs tour lab test lint test-main test-unprivileged test-pythons test-escape \
+        test-browser test-nbgrader test-hub test-batch test-all soak chromium chromium-if-can-be \
+        clean FORCE
 
 help:
 	@echo "make tour          run the tour notebook in the sandboxed kernel, print what each cell gave"
@@ -41,7 +42,22 @@ lab: venv
 
 # ---- make test ----------------------------------------------------------------------------------
 
-test: lint test-main test-unprivileged test-pythons
+# Installing takes long and waits for the network; mypy meanwhile runs on one processor.
+test:
+	@$(MAKE) --no-print-directory -j 5 lint venvs chromium-if-can-be
+	@$(MAKE) --no-print-directory test-main test-unprivileged test-pythons
+
+OTHER_PYTHONS = $(shell tools/pythons | cut -d' ' -f1 | tail -n +2)
+
+venvs: venv $(addprefix $(VENV)-,$(OTHER_PYTHONS))
+
+$(VENV)-3.%: FORCE
+	tools/venv $@ test,libraries 3.$*
+
+FORCE:
+
+chromium-if-can-be:
+	@tools/chromium >/dev/null || echo "no Chromium here: tests that need one are left out"
 
 lint: venv
 	$(PY) -m ruff check .

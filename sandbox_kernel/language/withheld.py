@@ -182,6 +182,10 @@ PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
 PRIVATE_DOCUMENTED = frozenset(
     {
         ("matplotlib.backend_bases", "Event", "_process"),
+        ("mpmath.ctx_mp_python", "_mpc", "_mpc_"),
+        ("mpmath.ctx_mp_python", "_mpf", "_mpf_"),
+        ("sklearn.utils._metadata_requests", "MetadataRequest", "_serialize"),
+        ("sklearn.utils._metadata_requests", "MetadataRouter", "_serialize"),
         ("sympy.physics.vector.functions", "dynamicsymbols", "_t"),
     }
 )

@@ -78,18 +78,23 @@ def bounded_limits(
     limits: dict[str, Limit] = {}
     session: dict[str, Limit] = {}
     problems: list[Problem] = []
-    for name in NAMES:
-        limit = _both(policy, system, name)
+    for name, within, total in _of_both(policy, system):
+        limit = within
         if request is not None and request.table is not None:
             limit = _raised(limit, request.table.limits, request.origin, problems)
         for grant in grants:
             limit = _raised(limit, grant.table.limits, Origin(f"grant {grant.id}"), problems)
         if not limit.amount.unlimited:
             limits[name] = limit
-        total = _total(policy, system, name)
         if total is not None:
             session[name] = total
     return limits, session, problems
+
+
+@lru_cache(maxsize=16)
+def _of_both(policy: Policy, system: Policy | None) -> tuple[tuple[str, Limit, Limit | None], ...]:
+    """Each limit with what the policies say of it, for a cell and for the session."""
+    return tuple((n, _both(policy, system, n), _total(policy, system, n)) for n in NAMES)
 
 
 def person_limits(policy: Policy, system: Policy | None) -> Mapping[str, Limit]:
@@ -123,7 +128,6 @@ def narrow_limits(
     return narrowed
 
 
-@lru_cache(maxsize=256)
 def _both(policy: Policy, system: Policy | None, name: str) -> Limit:
     chosen = _own(policy, name)
     if system is None:
@@ -163,7 +167,6 @@ def _raised(
     return Limit(limit.name, amount, limit.most, origin)
 
 
-@lru_cache(maxsize=256)
 def _total(policy: Policy, system: Policy | None, name: str) -> Limit | None:
     found: Limit | None = None
     for source in (policy, system):

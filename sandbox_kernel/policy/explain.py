@@ -62,14 +62,7 @@ def explanation(rights: Rights) -> dict[str, object]:
             }
             for unmet in rights.unmet
         ],
-        "limits": {
-            name: {
-                "value": _value(limit),
-                "max": "unlimited" if limit.most.unlimited else limit.most.text,
-                "line": limit.origin.place,
-            }
-            for name, limit in rights.limits.items()
-        },
+        "limits": limits_told(rights),
         "session_limits": {
             name: {"value": _value(limit), "line": limit.origin.place}
             for name, limit in rights.session_limits.items()
@@ -79,6 +72,18 @@ def explanation(rights: Rights) -> dict[str, object]:
             for name, limit in rights.person_limits.items()
         },
         "problems": [{"code": p.code, "text": str(p)} for p in rights.problems],
+    }
+
+
+def limits_told(rights: Rights) -> dict[str, object]:
+    """The limits of a cell, each with the most that it may be and its line."""
+    return {
+        name: {
+            "value": _value(limit),
+            "max": "unlimited" if limit.most.unlimited else limit.most.text,
+            "line": limit.origin.place,
+        }
+        for name, limit in rights.limits.items()
     }
 
 

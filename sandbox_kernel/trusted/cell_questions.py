@@ -180,7 +180,7 @@ class CellQuestions:
                 grant = replace(grant, id=f"approval:{approval.id}")
             except StoreError as error:
                 permissions.problem(f"the answer could not be remembered: {error}")
-        permissions.put_in_force(grant)
+        permissions.changes.put_in_force(grant)
         return True
 
     # -- questions

@@ -7,14 +7,16 @@ Beside Jupyter's own requests it carries `sandbox_request {command, arguments}`,
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..policy.explain import explanation
+from ..policy.explain import explanation, limits_told
 from ..policy.request import plain_request
 from ..shared.errors import Denied as Refused
 from .channels import Incoming
+from .real_path import one_moment
 
 _log = logging.getLogger(__name__)
 
@@ -41,12 +43,19 @@ class Control:
                 self._supervisor.answer(request, self._supervisor.watch.usage_reply())
             case "sandbox_request":
                 self._supervisor.known_by_a_client = True
-                self._supervisor.answer(request, self._sandbox(request.content))
+                self._on_sandbox(request)
             case "shutdown_request":
                 self._shutdown(request)
             case kind:
                 text = f"{kind:.100} is not known on the control channel of this kernel"
                 self._supervisor.answer(request, _refusal("UnknownRequest", text))
+
+    def _on_sandbox(self, request: Incoming) -> None:
+        permissions = self._supervisor.permissions
+        with nullcontext() if permissions is None else permissions.changes.news_after():
+            with one_moment():
+                content = self._sandbox(request.content)
+            self._supervisor.answer(request, content)
 
     def _shutdown(self, request: Incoming) -> None:
         content = {"status": "ok", "restart": bool(request.content.get("restart", False))}
@@ -113,13 +122,13 @@ class Control:
         }
 
     def _grant(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
-        return permissions.grant(arguments)
+        return permissions.changes.grant(arguments)
 
     def _revoke(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
-        return permissions.revoke(arguments)
+        return permissions.changes.revoke(arguments)
 
     def _narrow(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
-        return permissions.narrow(arguments)
+        return permissions.changes.narrow(arguments)
 
     def _decide(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
         number, answer = arguments.get("id"), arguments.get("answer")
@@ -133,7 +142,7 @@ class Control:
         """Without arguments everything, else whether each thing named would be allowed."""
         if not arguments:
             return explanation(permissions.rights)
-        return {"answers": permissions.explain(arguments)}
+        return {"answers": permissions.changes.explain(arguments)}
 
     def _audit(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
         most = arguments.get("last", 100)
@@ -145,8 +154,8 @@ class Control:
     def _limits(self, permissions: Permissions, arguments: dict[str, Any]) -> dict[str, Any]:
         """Without arguments what holds; else new limits for this session, within `limits.max`."""
         if arguments:
-            permissions.change_limits(arguments)
-        return {"limits": explanation(permissions.rights)["limits"]}
+            permissions.changes.change_limits(arguments)
+        return {"limits": limits_told(permissions.rights)}
 
 
 def _refusal(name: str, text: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ the clients.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
@@ -17,24 +16,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..policy import Grant, Origin, Request, Right, Rights, parse_grant, parse_request
+from ..policy import Request, Right, Rights
 from ..policy.kinds.names import ModuleEntry
-from ..policy.request import plain_request
 from ..policy.rights import written
-from ..shared.errors import Denied as Refused
 from ..shared.messages import Settings
-from .access import accesses, decide
 from .approvals import ApprovalStore, StoreError
 from .asking import Asker
 from .audit import AuditError, AuditLog, Event
-from .capabilities.out_of_bounds import out_of_bounds
-from .capabilities.verdict import Denied
 from .capabilities.wording import visible
 from .cell_questions import CellQuestions
 from .notebook_file import NotebookFile
 from .notebook_wishes import notebook_metadata
 from .once_writable import OnceWritable
 from .output_gate import DisplayRules
+from .real_path import one_moment
+from .rights_changes import RightsChanges, as_text
 from .session_rights import SessionRights
 
 if TYPE_CHECKING:
@@ -83,6 +79,7 @@ class Permissions:
         self._modules: tuple[tuple[Right, ...], dict[str, str]] = ((), {})
         self._told: tuple[object, dict[str, Any]] | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self.changes = RightsChanges(supervisor, self)
         self.questions = CellQuestions(supervisor, self)
         self._once_writable = self._read_once_writable(folder)
         self._take_remembered()
@@ -156,12 +153,13 @@ class Permissions:
     def begin_cell(self, metadata: object) -> Rights:
         """Called before a cell goes to the worker; `metadata` is the cell's own `sandbox`."""
         self.questions.begin_cell()
-        self._read_again()
-        self.cell_rights = self.session.for_cell(metadata)
-        if self.cell_rights is not self._followed:
-            self._follow()
-        if self._supervisor.doors is not None:
-            self._supervisor.doors.begin_cell(self.cell_rights)
+        with one_moment():
+            self._read_again()
+            self.cell_rights = self.session.for_cell(metadata)
+            if self.cell_rights is not self._followed:
+                self._follow()
+            if self._supervisor.doors is not None:
+                self._supervisor.doors.begin_cell(self.cell_rights)
         return self.cell_rights
 
     def _read_again(self) -> None:
@@ -241,20 +239,22 @@ class Permissions:
 
     def _expired(self) -> None:
         before = self.rights
-        self._renew()
-        taken = self._follow()
+        taken = self.renew()
         gone = set(before.rights) - set(self.rights.rights)
         for right in gone:
-            told = _text(written(right.entry, before.places))
+            told = as_text(written(right.entry, before.places))
             self.record("revoked", kind=right.kind, who="its end", text=told)
         if gone:
             self._supervisor.event("revoked", {"ids": [], **taken})
 
-    def _renew(self) -> None:
-        """What a running cell may do, from what holds now."""
+    def renew(self) -> dict[str, Any]:
+        """Have all follow what holds in the session now, for a running cell too; what it took to
+        take access away.
+        """
         run = self._supervisor.current
         if run is not None and self.cell_rights is not None:
             self.cell_rights = self.session.for_cell(run.sandbox_metadata)
+        return self._follow()
 
     def close(self) -> None:
         """The kernel ends."""
@@ -301,118 +301,6 @@ class Permissions:
             self._modules = rights, lines
         return lines
 
-    # -- grants, by a client or a person
-
-    def grant(self, arguments: dict[str, Any], source: Any = "client") -> dict[str, Any]:
-        """Put a client's grant in force; gives its id. Raises `shared.errors.Denied`."""
-        request, scope = parse_grant(arguments, Origin("the grant"))
-        table = _well_formed(request)
-        if not any(getattr(table, kind) for kind in _KINDS):
-            raise Refused('the grant names nothing; write e.g. {"files": [{"path": "data"}]}')
-        left_out = [denied.text for denied in out_of_bounds(table, self.rights)]
-        grant = self.session.new_grant(request, source, scope)
-        if left_out and not self.session.would(grant):
-            raise Refused("nothing of that can be granted: " + "; ".join(left_out))
-        self.put_in_force(grant)
-        return {"ids": [grant.id], "left_out": left_out}
-
-    def put_in_force(self, grant: Grant) -> None:
-        """Let a yes hold from now on, for the running cell too."""
-        self.session.add(grant)
-        self._renew()
-        self._follow()
-        wanted = plain_request(grant.table)
-        lasts = grant.scope
-        self.record("granted", grant=grant.id, who=grant.source, lasts=lasts, text=_text(wanted))
-        self._supervisor.event(
-            "granted", {"id": grant.id, "by": grant.source, "for": lasts, **wanted}
-        )
-
-    def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
-        ids = arguments.get("id", arguments.get("ids"))
-        if ids is not None:
-            named = [ids] if isinstance(ids, str) else ids
-            if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
-                raise Refused("an id is a text; `ids` is a list of them")
-            removed = [grant.id for grant in self.session.remove(named)]
-        else:
-            request, _ = parse_grant(arguments, Origin("the revocation"))
-            _well_formed(request)
-            removed = self.session.remove_by_words(request)
-        self._forget_approvals(removed)
-        self._renew()
-        taken = self._follow()
-        for identity in removed:
-            self.record("revoked", grant=identity, who="client")
-        self._supervisor.event("revoked", {"ids": removed, **taken})
-        return {"revoked": removed, **taken}
-
-    def _forget_approvals(self, removed: list[str]) -> None:
-        stored = [i.removeprefix("approval:") for i in removed if i.startswith("approval:")]
-        if stored:
-            try:
-                self.store.revoke(now=self.clock(), ids=stored)
-            except StoreError as error:
-                self.problem(f"the remembered answer could not be forgotten: {error}")
-
-    def narrow(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Leave less of a grant. Raises `shared.errors.Denied`."""
-        rest = {key: value for key, value in arguments.items() if key != "id"}
-        request = parse_request(rest, Origin("the narrowing"))
-        _well_formed(request)
-        grant = self.session.narrow(str(arguments.get("id")), request)
-        self._renew()
-        taken = self._follow()
-        self.record("narrowed", grant=grant.id, who="client", text=_text(rest))
-        self._supervisor.event("narrowed", {"id": grant.id, **taken})
-        return {"id": grant.id, **plain_request(grant.table), **taken}
-
-    def change_limits(self, wanted: dict[str, Any]) -> None:
-        """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
-        self._supervisor.watch.check_change(wanted)
-        self.session.change_limits(wanted)
-        self._renew()
-        self._follow()
-        self.record("granted", kind="limits", who="client", text=_text(wanted))
-        self._supervisor.event("limits", {"limits": wanted})
-
-    def explain(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
-        """Whether each thing that a request names would be allowed, by which rule, and if not
-        what would help. Raises `shared.errors.Denied` for a request that is malformed.
-        """
-        request = parse_request(arguments, Origin("the question"))
-        _well_formed(request)
-        answers = []
-        for wanted in accesses(request, self.clock()):
-            verdict = decide(wanted, self.rights)
-            told: dict[str, Any] = {
-                "kind": wanted.kind,
-                "action": wanted.action,
-                "resource": wanted.resource,
-                "allowed": not isinstance(verdict, Denied),
-            }
-            if isinstance(verdict, Denied):
-                told |= {"rule": verdict.rule, "remedy": verdict.remedy, "code": verdict.code}
-                told["askable"] = verdict.askable
-            elif verdict.right is not None:
-                told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
-            answers.append(told)
-        return answers
-
-
-_KINDS = ("files", "sockets", "modules", "environment", "display", "processes")
-
-
-def _well_formed(request: Request) -> Any:
-    if request.table is None:
-        raise Refused("; ".join(map(str, request.problems)))
-    return request.table
-
 
 def _policy_named(request: Request) -> str | None:
     return None if request.table is None else request.table.policy
-
-
-def _text(wanted: object) -> str:
-    return json.dumps(wanted, default=str)  # A path may have bytes that are no text.

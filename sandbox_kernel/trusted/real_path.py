@@ -7,13 +7,41 @@ resolves a path in one call, Python with one for each part of it.
 from __future__ import annotations
 
 import os
-import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _DELETED = " (deleted)"
+
+#: What was seen in this moment, if there is one.
+_seen: dict[str, str] | None = None
+
+
+@contextmanager
+def one_moment() -> Iterator[None]:
+    """Within, each path is looked at once: all that is decided is about the same moment.
+
+    For a millisecond of work in which nothing waits. Nothing is opened by what was seen: whoever
+    opens a place looks whether it is still the one that was meant.
+    """
+    global _seen
+    before, _seen = _seen, {} if _seen is None else _seen
+    try:
+        yield
+    finally:
+        _seen = before
 
 
 def real_path(path: str) -> str:
     """The absolute path without symbolic links; what does not exist is taken as it is written."""
+    if _seen is None:
+        return _look(path)
+    found = _seen.get(path)
+    if found is None:
+        found = _seen[path] = _look(path)
+    return found
+
+
+def _look(path: str) -> str:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -21,15 +49,18 @@ def real_path(path: str) -> str:
     except OSError:
         return os.path.realpath(path)
     try:
-        found = os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:
-        return os.path.realpath(path)
+        return _name_of(descriptor) or os.path.realpath(path)
     finally:
         os.close(descriptor)
+
+
+def _name_of(descriptor: int) -> str | None:
+    try:
+        found = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return None
     # Removed meanwhile, or of a file system that is mounted nowhere.
-    if found[:1] != "/" or found.endswith(_DELETED):
-        return os.path.realpath(path)
-    return found
+    return None if found[:1] != "/" or found.endswith(_DELETED) else found
 
 
 def _missing(path: str) -> str:
@@ -37,20 +68,24 @@ def _missing(path: str) -> str:
     of the last folder that is there.
     """
     there, names = path, ""
-    if os.path.lexists(path):
-        return os.path.realpath(path)  # A link to nothing, or it is there by now.
     while True:
         there, name = os.path.split(there)
         if name in ("", ".", "..") or there[:1] != "/":
             break
         names = f"/{name}{names}"
         try:
-            found = os.lstat(there)
+            folder = os.open(there, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
         except OSError:
             break
-        if not stat.S_ISDIR(found.st_mode):
-            break
-        return real_path(there).rstrip("/") + names
+        try:
+            os.lstat(name, dir_fd=folder)  # A link to nothing, or it is there by now.
+        except FileNotFoundError:
+            real = _name_of(folder)
+            if real is not None:
+                return real.rstrip("/") + names
+        finally:
+            os.close(folder)
+        break
     return os.path.realpath(path)

@@ -99,16 +99,19 @@ class DoorMounts:
         operation = message["op"]
         target = "/" + message["target"].strip("/")
         if operation in ("bind", "swap"):
-            return {"mount_id": self._bind(message, target, fds[0], operation == "swap")}, []
+            self._bind(message, target, fds[0], operation == "swap")
+            return {}, []
         if operation == "skeleton":
-            return {"mount_id": self._skeleton(target)}, []
+            self._skeleton(target)
+            return {}, []
         if operation == "folder":
-            return {"made": self._make(target, is_directory=True)}, []
+            with self._within(self._namespace):
+                return {"made": self._make(target, is_directory=True)}, []
         if operation == "link":
-            return {"made": self._link(target, message["text"])}, []
+            with self._within(self._namespace):
+                return {"made": self._link(target, message["text"])}, []
         if operation == "stage":
-            identity, upper = self._stage(message, target, fds)
-            return {"mount_id": identity}, [upper]
+            return {}, [self._stage(message, target, fds)]
         if operation == "unmount":
             self._take_off(target, detach=message["detach"])
             return {}, []
@@ -119,7 +122,7 @@ class DoorMounts:
 
     # --- mounts ----------------------------------------------------------------------------
 
-    def _bind(self, message: dict[str, Any], target: str, witness: int, beneath: bool) -> int:
+    def _bind(self, message: dict[str, Any], target: str, witness: int, beneath: bool) -> None:
         old = self.mounts.get(target)
         if beneath != (old is not None):
             raise MountRefused(f"{target}: {'nothing is' if beneath else 'already'} mounted there")
@@ -130,14 +133,14 @@ class DoorMounts:
             attributes |= 0 if message.get("exec") else linux.ATTR_NOEXEC
             # Private: a mount that comes later would be writable in a read-only grant.
             linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
-            made = old.made if old else self._make(target, is_directory=is_directory)
-            identity = self._attach(tree, target, beneath=beneath)
+            with self._within(self._namespace):
+                made = old.made if old else self._make(target, is_directory=is_directory)
+                self._attach(tree, target, beneath=beneath)
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made)
-        return identity
 
-    def _skeleton(self, target: str) -> int:
+    def _skeleton(self, target: str) -> None:
         with self._within(self._layers_house()):
             layers = self._new_layers("size=4m,nr_inodes=65536,mode=755")
             try:
@@ -148,17 +151,17 @@ class DoorMounts:
         try:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV | linux.ATTR_RDONLY
             linux.set_mount_attributes(tree, "", attributes, recursive=False)
-            made = self._make(target, is_directory=True)
-            identity = self._attach(tree, target, beneath=False)
+            with self._within(self._namespace):
+                made = self._make(target, is_directory=True)
+                self._attach(tree, target, beneath=False)
         except BaseException:
             os.close(writable)
             raise
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made, writable=writable)
-        return identity
 
-    def _stage(self, message: dict[str, Any], target: str, fds: list[int]) -> tuple[int, int]:
+    def _stage(self, message: dict[str, Any], target: str, fds: list[int]) -> int:
         if target in self.mounts:
             raise MountRefused(f"{target}: already mounted there")
         lower, is_directory = self._open_source(message["source"], fds[0])
@@ -177,8 +180,9 @@ class DoorMounts:
         finally:
             os.close(lower)
         try:
-            made = self._make(target, is_directory=True)
-            identity = self._attach(tree, target, beneath=False)
+            with self._within(self._namespace):
+                made = self._make(target, is_directory=True)
+                self._attach(tree, target, beneath=False)
         except BaseException:
             os.close(upper)
             self._forget(_Mounted(layers=layers))
@@ -186,7 +190,7 @@ class DoorMounts:
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made, layers=layers)
-        return identity, upper
+        return upper
 
     def _take_off(self, target: str, *, detach: bool) -> None:
         mounted = self.mounts.get(target)
@@ -252,19 +256,13 @@ class DoorMounts:
 
     # --- in the worker's namespace ---------------------------------------------------------
 
-    def _attach(self, tree: int, target: str, *, beneath: bool) -> int:
-        with self._within(self._namespace):
-            place = linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
-            try:
-                if beneath:
-                    self._replace(tree, place, target)
-                else:
-                    linux.move_mount(tree, place)
-            finally:
-                os.close(place)
-            place = linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
+    def _attach(self, tree: int, target: str, *, beneath: bool) -> None:
+        place = linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
         try:
-            return mount_id(place)
+            if beneath:
+                self._replace(tree, place, target)
+            else:
+                linux.move_mount(tree, place)
         finally:
             os.close(place)
 
@@ -312,23 +310,28 @@ class DoorMounts:
         parts = target.strip("/").split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise MountRefused(f"{target}: not a place for a grant")
-        made: list[str] = []
-        with self._within(self._namespace):
-            for depth in range(1, len(parts) + 1):
-                path = "/" + "/".join(parts[:depth])
-                directory = is_directory or depth < len(parts)
-                try:
-                    found = linux.openat2(self._root, path, os.O_PATH, _BELOW_ROOT)
-                except FileNotFoundError:
-                    self._make_one(path, directory)
-                    made.append(path)
-                    continue
-                there = os.fstat(found)
-                os.close(found)
-                if stat.S_ISDIR(there.st_mode) != directory:
-                    kind = "file" if directory else "directory"
-                    raise MountRefused(f"{path}: a {kind} is there")
-        return tuple(made)
+        paths = ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        missing: list[str] = []
+        while paths and not self._is_there(paths[-1], is_directory or bool(missing)):
+            missing.append(paths.pop())
+        for path in reversed(missing):
+            self._make_one(path, is_directory or path != target)
+        return tuple(reversed(missing))
+
+    def _is_there(self, path: str, directory: bool) -> bool:
+        """Raises MountRefused when something of the other kind is."""
+        try:
+            found = linux.openat2(self._root, path, os.O_PATH, _BELOW_ROOT)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            raise MountRefused(f"{path}: a file is in the way") from None
+        there = os.fstat(found)
+        os.close(found)
+        if stat.S_ISDIR(there.st_mode) != directory:
+            kind = "file" if directory else "directory"
+            raise MountRefused(f"{path}: a {kind} is there")
+        return True
 
     def _make_one(self, path: str, directory: bool) -> None:
         holder, relative = self._holder(path)
@@ -363,15 +366,3 @@ class DoorMounts:
             # Something else is mounted or made below it; it stays, empty and read-only.
             if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
-
-
-def mount_id(fd: int) -> int:
-    """Which mount a descriptor is on, as /proc names it (proc_pid_fdinfo(5)).
-
-    statx(2) would need no /proc, but Python has no binding for it before 3.15.
-    """
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("mnt_id:"):
-                return int(line.split()[1])
-    raise OSError(errno.ENODATA, "no mount id in fdinfo")

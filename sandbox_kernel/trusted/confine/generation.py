@@ -23,13 +23,13 @@ from . import _sys_linux as linux
 from . import mounts, roots
 from .bpf import KILL, NOTIFY
 from .broker import Door, DoorFactory, Listener
+from .packets import PACKET
 from .places import CPU_FILES, SCRATCH
 from .plan import Facts, Level, SealPlan, choose, missing, seal_plan
 from .selftest import Witnesses, judge, judge_descriptors, judge_places, judge_status
 from .spec import WorkerSpec
 from .warden_process import WorkerEnds
 
-_PACKET = 1 << 20
 #: Ends of other processes that are kept in mind: a copy's may be told before it is adopted.
 _MOST_REMEMBERED = 1000
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
@@ -93,7 +93,7 @@ class Generation:
         """
         while self._exit is None:
             try:
-                data = self._status.recv(_PACKET)
+                data = self._status.recv(PACKET)
             except BlockingIOError:
                 return None
             except ConnectionResetError:
@@ -300,7 +300,7 @@ class Generation:
     async def _receive(self, link: socket.socket) -> tuple[dict[str, Any], list[int]]:
         await _readable(link)
         try:
-            data, fds, _, _ = socket.recv_fds(link, _PACKET, 4)
+            data, fds, _, _ = socket.recv_fds(link, PACKET, 4)
         except ConnectionResetError:
             data, fds = b"", []
         if not data:

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from . import mounts, roots
+from ._sys_affinity import SameProcessor
 from .broker import Broker, DoorFactory
 from .generation import Generation, memory_files
 from .head_start import HeadStart, beginning
+from .packets import Receiver
 from .spec import WorkerSpec
-from .warden_process import PACKET, start_process
+from .warden_process import start_process
 
 __all__ = ["Generation", "MountFailed", "Warden"]
 
 TRUSTED = str(Path(__file__).resolve().parents[1])
-_PACKET = PACKET
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
 MOUNT_ANSWER_SECONDS = 5.0
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
@@ -51,6 +52,10 @@ class Warden:
         self._ahead = ahead
         self._control = ahead.process.control
         self._counter = 0
+        self._answers = Receiver(self._control, 8)
+        self._turns = SameProcessor()
+        #: Whether it has answered since a worker was ordered.
+        self._idle = False
         self._roots = _roots(spec)
         self.warnings = self._roots.warnings
         level = spec.forced_level.value if spec.forced_level else None
@@ -72,6 +77,7 @@ class Warden:
 
     def launch(self, door: DoorFactory = Broker) -> Generation:
         """Order a fresh worker; what is left of the last one is killed first."""
+        self._idle = False
         ends = self._ahead.take()
         return Generation(self.spec, self._roots, self._environment, door, ends)
 
@@ -100,14 +106,22 @@ class Warden:
         given: list[int] | None = None,
     ) -> dict[str, Any]:
         self._counter += 1
-        self._send({**message, "re": self._counter}, fds)
-        readable, _, _ = select.select([self._control], [], [], MOUNT_ANSWER_SECONDS)
+        # It must not be held while it makes a worker: what it has answered, it is through with.
+        held = self._idle and self._turns.hold(self.pid)
+        try:
+            self._send({**message, "re": self._counter}, fds)
+            readable, _, _ = select.select([self._control], [], [], MOUNT_ANSWER_SECONDS)
+        finally:
+            if held:
+                self._turns.let_go(self.pid)
+            self._turns.release()
         if not readable:
             raise MountFailed("the warden does not answer", 110)
-        data, got, _, _ = socket.recv_fds(self._control, _PACKET, 8)
+        data, got = self._answers.receive()
         (given if given is not None else []).extend(got)
         if not data:
             raise MountFailed("the warden is gone", 32)
+        self._idle = True
         answer: dict[str, Any] = json.loads(data)
         if answer.get("re") != self._counter:
             raise MountFailed("the warden answered something else", 71)

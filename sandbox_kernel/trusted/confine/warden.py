@@ -24,6 +24,7 @@ import sys
 from . import _sys_linux as linux
 from . import init
 from .descendants import end_descendants
+from .packets import PACKET, Receiver
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .host_scratch import HostScratch
 
 CONTROL_FD = 3
-PACKET = 1 << 20
 
 
 class Stop(BaseException):
@@ -62,8 +62,9 @@ class Warden:
 
     def serve(self) -> None:
         """Until the supervisor closes its end."""
+        orders = Receiver(self.control, 253)
         while True:
-            data, fds, _, _ = socket.recv_fds(self.control, PACKET, 253)
+            data, fds = orders.receive()
             if not data:
                 return
             message = json.loads(data)

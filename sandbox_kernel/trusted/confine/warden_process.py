@@ -19,8 +19,9 @@ import socket
 import sys
 from typing import NamedTuple
 
+from .packets import PACKET
+
 #: Most bytes in one packet between supervisor and warden.
-PACKET = 1 << 20
 _CONTROL_FD = 3
 _CODE = (
     "import sys; sys.path.append({root!r});"

@@ -72,3 +72,21 @@ with ThreadPoolExecutor(8) as pool:
     it = list(pool.map(opens, range(8)))
 """
     assert worker.run(source) == [[500, True]] * 8
+
+
+def test_mounting_leaves_the_warden_and_its_workers_all_processors(
+    world: World, start: Start
+) -> None:
+    ours = os.sched_getaffinity(0)
+    (world.nb / "data").mkdir()
+    nothing, data = world.files(), world.files('path = "data"\nmode = "read"')
+    worker = start(nothing)
+    for _ in range(20):
+        worker.follow(data)
+        worker.follow(nothing)
+    assert os.sched_getaffinity(worker.warden.pid) == ours
+    # Ordered while the warden may still be held for an answer: a worker inherits what it has.
+    worker.on_loop(worker.launch)
+    worker.open_for(data)
+    assert set(worker.value("list(os.sched_getaffinity(0))")) == ours
+    assert worker.on_loop(os.sched_getaffinity, 0) == ours

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sandbox_kernel.trusted.real_path import real_path
+from sandbox_kernel.trusted.real_path import one_moment, real_path
 
 
 @pytest.fixture
@@ -54,3 +54,16 @@ def test_of_a_removed_folder_it_is_the_path_as_written(place, monkeypatch):
         assert real_path(str(place / "short")) == str(place / "short")
     finally:
         os.close(held)
+
+
+def test_within_one_moment_a_path_is_looked_at_once(place):
+    link = place / "moves"
+    link.symlink_to("folder")
+    with one_moment():
+        assert real_path(str(link)) == str(place / "folder")
+        link.unlink()
+        link.symlink_to("to-file")
+        with one_moment():
+            assert real_path(str(link)) == str(place / "folder")
+        assert real_path(str(link)) == str(place / "folder")
+    assert real_path(str(link)) == str(place / "folder" / "file")

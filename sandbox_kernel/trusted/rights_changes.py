@@ -1,0 +1,166 @@
+"""What clients and people order of a kernel's rights while it runs: grant, revoke, narrow, limits.
+
+Each order is checked against what the policy allows, put in force, written to the audit log, and
+told to the clients.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..policy import Grant, Origin, Request, parse_grant, parse_request
+from ..policy.request import plain_request
+from ..shared.errors import Denied as Refused
+from .access import accesses, decide
+from .approvals import StoreError
+from .audit import Event
+from .capabilities.out_of_bounds import out_of_bounds
+from .capabilities.verdict import Denied
+
+if TYPE_CHECKING:
+    from .permissions import Permissions
+    from .supervisor import Supervisor
+
+_KINDS = ("files", "sockets", "modules", "environment", "display", "processes")
+
+
+class RightsChanges:
+    """The orders to one kernel."""
+
+    def __init__(self, supervisor: Supervisor, permissions: Permissions) -> None:
+        self._supervisor = supervisor
+        self._permissions = permissions
+        self._news: list[Callable[[], None]] | None = None
+
+    @contextmanager
+    def news_after(self) -> Iterator[None]:
+        """Within, a change of rights is recorded and told to the clients at the end: whoever
+        ordered it has the reply first.
+        """
+        self._news = []
+        try:
+            yield
+        finally:
+            news, self._news = self._news, None
+            for tell in news:
+                tell()
+
+    def _tell(
+        self, kind: str, body: dict[str, Any], event: Event, *records: dict[str, Any]
+    ) -> None:
+        """Record a change of rights, and tell the clients of it."""
+
+        def tell() -> None:
+            for fields in records:
+                self._permissions.record(event, **fields)
+            self._supervisor.event(kind, body)
+
+        if self._news is None:
+            tell()
+        else:
+            self._news.append(tell)
+
+    def grant(self, arguments: dict[str, Any], source: Any = "client") -> dict[str, Any]:
+        """Put a client's grant in force; gives its id. Raises `shared.errors.Denied`."""
+        request, scope = parse_grant(arguments, Origin("the grant"))
+        table = _well_formed(request)
+        if not any(getattr(table, kind) for kind in _KINDS):
+            raise Refused('the grant names nothing; write e.g. {"files": [{"path": "data"}]}')
+        left_out = [denied.text for denied in out_of_bounds(table, self._permissions.rights)]
+        grant = self._permissions.session.new_grant(request, source, scope)
+        if left_out and not self._permissions.session.would(grant):
+            raise Refused("nothing of that can be granted: " + "; ".join(left_out))
+        self.put_in_force(grant)
+        return {"ids": [grant.id], "left_out": left_out}
+
+    def put_in_force(self, grant: Grant) -> None:
+        """Let a yes hold from now on, for the running cell too."""
+        self._permissions.session.add(grant)
+        self._permissions.renew()
+        wanted = plain_request(grant.table)
+        source, lasts = grant.source, grant.scope
+        record = {"grant": grant.id, "who": source, "lasts": lasts, "text": as_text(wanted)}
+        body = {"id": grant.id, "by": source, "for": lasts, **wanted}
+        self._tell("granted", body, "granted", record)
+
+    def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
+        ids = arguments.get("id", arguments.get("ids"))
+        if ids is not None:
+            named = [ids] if isinstance(ids, str) else ids
+            if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+                raise Refused("an id is a text; `ids` is a list of them")
+            removed = [grant.id for grant in self._permissions.session.remove(named)]
+        else:
+            request, _ = parse_grant(arguments, Origin("the revocation"))
+            _well_formed(request)
+            removed = self._permissions.session.remove_by_words(request)
+        self._forget_approvals(removed)
+        taken = self._permissions.renew()
+        records = [{"grant": identity, "who": "client"} for identity in removed]
+        self._tell("revoked", {"ids": removed, **taken}, "revoked", *records)
+        return {"revoked": removed, **taken}
+
+    def _forget_approvals(self, removed: list[str]) -> None:
+        stored = [i.removeprefix("approval:") for i in removed if i.startswith("approval:")]
+        if stored:
+            try:
+                self._permissions.store.revoke(now=self._permissions.clock(), ids=stored)
+            except StoreError as error:
+                self._permissions.problem(f"the remembered answer could not be forgotten: {error}")
+
+    def narrow(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Leave less of a grant. Raises `shared.errors.Denied`."""
+        rest = {key: value for key, value in arguments.items() if key != "id"}
+        request = parse_request(rest, Origin("the narrowing"))
+        _well_formed(request)
+        grant = self._permissions.session.narrow(str(arguments.get("id")), request)
+        taken = self._permissions.renew()
+        record = {"grant": grant.id, "who": "client", "text": as_text(rest)}
+        self._tell("narrowed", {"id": grant.id, **taken}, "narrowed", record)
+        return {"id": grant.id, **plain_request(grant.table), **taken}
+
+    def change_limits(self, wanted: dict[str, Any]) -> None:
+        """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
+        self._supervisor.watch.check_change(wanted)
+        self._permissions.session.change_limits(wanted)
+        self._permissions.renew()
+        record = {"kind": "limits", "who": "client", "text": as_text(wanted)}
+        self._tell("limits", {"limits": wanted}, "granted", record)
+
+    def explain(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """Whether each thing that a request names would be allowed, by which rule, and if not
+        what would help. Raises `shared.errors.Denied` for a request that is malformed.
+        """
+        request = parse_request(arguments, Origin("the question"))
+        _well_formed(request)
+        answers = []
+        for wanted in accesses(request, self._permissions.clock()):
+            verdict = decide(wanted, self._permissions.rights)
+            told: dict[str, Any] = {
+                "kind": wanted.kind,
+                "action": wanted.action,
+                "resource": wanted.resource,
+                "allowed": not isinstance(verdict, Denied),
+            }
+            if isinstance(verdict, Denied):
+                told |= {"rule": verdict.rule, "remedy": verdict.remedy, "code": verdict.code}
+                told["askable"] = verdict.askable
+            elif verdict.right is not None:
+                told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
+            answers.append(told)
+        return answers
+
+
+def as_text(wanted: object) -> str:
+    """What was ordered, for the audit log: a path may have bytes that are no text."""
+    return json.dumps(wanted, default=str)
+
+
+def _well_formed(request: Request) -> Any:
+    if request.table is None:
+        raise Refused("; ".join(map(str, request.problems)))
+    return request.table
