@@ -25,6 +25,7 @@ CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 LINGER_NANOSECONDS = 100_000
 LONGEST_TURN_SECONDS = 0.005
 _LOW = 0xFFFFFFFF
+_ALMOST_A_SECOND = 999_999_999
 
 #: Called with task, directory descriptor, path and flags of a call that opens for reading.
 Opener = Callable[[int, int, bytes, int], int | None]
@@ -128,6 +129,16 @@ class Dispatcher:
             return self._serve_for_a_moment()
         finally:
             self._fast.rest()
+
+    def serve_for(self, seconds: float) -> None:
+        """Answer calls for so long, and wait between them: for who cannot go back to the loop."""
+        end = time.monotonic() + seconds
+        alive = self._own >= 0
+        while (left := end - time.monotonic()) > 0:
+            if not alive:
+                time.sleep(left)
+            elif self._fast.wait(min(int(left * 1e9), _ALMOST_A_SECOND)):
+                alive = self.serve()
 
     def _serve_for_a_moment(self) -> bool:
         begun = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -140,11 +141,14 @@ class Doors:
                 generation.pid,
                 staging_bytes=self._staging_bytes,
                 problem=self._tell_problem,
+                wait=self._wait,
             )
         elif calls is not None and generation.level is Level.NO_NAMESPACES:
             from .notified_files import NotifiedFiles  # A start at `full` does without.
 
-            files = NotifiedFiles(generation.pid, rest=calls.rest, problem=self._tell_problem)
+            files = NotifiedFiles(
+                generation.pid, rest=calls.rest, problem=self._tell_problem, wait=self._wait
+            )
             calls.attach(files.door)
             # Landlock decides again, on what is really opened.
             trees = tuple(os.fsencode(tree) for tree in calls.listener.trees)
@@ -268,6 +272,13 @@ class Doors:
         if self._sockets is not None:
             self._sockets.close()
             self._sockets = None
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass; the worker's calls are answered meanwhile."""
+        if self._calls is None:
+            time.sleep(seconds)
+        else:
+            self._calls.serve_for(seconds)
 
     def _tell_problem(self, what: str, why: str) -> None:
         self._problem(Problem(what, why))

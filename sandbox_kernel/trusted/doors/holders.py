@@ -231,12 +231,18 @@ def _at_rest(pid: int) -> bool:
     return True
 
 
-def end_holders(worker: int, look: Callable[[list[int]], Holders]) -> Holders:
+def end_holders(
+    worker: int,
+    look: Callable[[list[int]], Holders],
+    wait: Callable[[float], None] = time.sleep,
+) -> Holders:
     """End every process of `worker`'s that `look` finds to hold what was taken away.
 
     Descriptors on their way may be the supervisor's own, which the worker has not read yet: who is
-    found for these alone is looked at again, DELIVERIES times after DELIVERY_SECONDS each, and the
-    last look decides.
+    found for these alone is looked at again, DELIVERIES times, and the last look decides. The first
+    wait takes DELIVERY_SECONDS, each later one twice as long as the one before: on a busy machine a
+    worker comes late to reading. `wait` lets so many seconds pass; it answers the worker's calls
+    meanwhile, for which it may be waiting itself.
     """
     found = Holders()
     for left in range(DELIVERIES, -1, -1):
@@ -248,7 +254,7 @@ def end_holders(worker: int, look: Callable[[list[int]], Holders]) -> Holders:
         }
         if not waits:
             break
-        time.sleep(DELIVERY_SECONDS)
+        wait(DELIVERY_SECONDS * 2 ** (DELIVERIES - left))
     return found
 
 

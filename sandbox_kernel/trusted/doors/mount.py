@@ -61,13 +61,15 @@ class _Present:
 class MountDoor:
     """The door to one generation of the worker, whose process id on this host is `pid`.
 
-    problem: called with a place and the reason when it cannot be mounted. staging_bytes: room for
-    staged changes of a grant without a meter of its own.
+    problem: called with a place and the reason when it cannot be mounted. wait: lets seconds pass
+    while the worker's calls are answered. staging_bytes: room for staged changes of a grant without
+    a meter of its own.
     """
 
     warden: Warden
     pid: int
     problem: Callable[[str, str], None]
+    wait: Callable[[float], None]
     staging_bytes: int = STAGING_BYTES
     spent: dict[StageRule, Spent] = field(default_factory=dict)
     _present: dict[str, _Present] = field(default_factory=dict)
@@ -278,7 +280,7 @@ class MountDoor:
         return self._deal_with_holders(ids, mapped)
 
     def _deal_with_holders(self, ids: set[int], mapped: set[str]) -> Taken:
-        found = holders.end_holders(self.pid, lambda pids: holders.find(pids, ids))
+        found = holders.end_holders(self.pid, lambda pids: holders.find(pids, ids), self.wait)
         return Taken(
             tuple(sorted(set(found.dangerous.values()))),
             tuple(sorted(found.still_open | mapped)),

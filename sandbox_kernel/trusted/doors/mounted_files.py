@@ -20,7 +20,8 @@ from .watch import NameWatch
 class MountedFiles:
     """The file door of one generation, with `pid` the worker's process id on this host.
 
-    problem: called with a right's name and the reason when what it names cannot be opened.
+    problem: called with a right's name and the reason when what it names cannot be opened. wait:
+    lets seconds pass while the worker's calls are answered.
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class MountedFiles:
         *,
         staging_bytes: int,
         problem: Callable[[str, str], None],
+        wait: Callable[[float], None],
     ) -> None:
-        self._door = MountDoor(warden, pid, problem, staging_bytes)
+        self._door = MountDoor(warden, pid, problem, wait, staging_bytes)
         self._rights = FileRights()
         self._problem = problem
         self._watch = NameWatch(self._moved)

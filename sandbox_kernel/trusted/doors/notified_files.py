@@ -24,7 +24,8 @@ class NotifiedFiles:
     """The file door of one generation, with `pid` the worker's process id on this host.
 
     rest: answers calls about paths that are in no granted place. problem: called with a right's
-    name and the reason when what it names cannot be opened.
+    name and the reason when what it names cannot be opened. wait: lets seconds pass while the
+    worker's calls are answered.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class NotifiedFiles:
         *,
         rest: Callable[[Call], None],
         problem: Callable[[str, str], None],
+        wait: Callable[[float], None],
     ) -> None:
         self._pid = pid
+        self._wait = wait
         self._places = GrantedPlaces(problem)
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
@@ -54,7 +57,9 @@ class NotifiedFiles:
         gone = self._places.set(rights, found.granted, stages)
         if not gone:
             return Taken()
-        held = holders.end_holders(self._pid, lambda pids: holders.find_below(pids, gone))
+        held = holders.end_holders(
+            self._pid, lambda pids: holders.find_below(pids, gone), self._wait
+        )
         return Taken(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
 
     def begin_cell(self, rights: FileRights) -> Taken:

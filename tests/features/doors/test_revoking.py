@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,27 @@ def test_narrowing_takes_the_rest_away(world: World, start: Start, level: Level)
     refused(worker, "open('data/y')")
     assert worker.value("open('data/sub/x').read()") == "X"
     refused(worker, "open('data/sub/x', 'a')")
+
+
+def test_who_reads_late_because_its_call_waits_for_us_lives(world: World, start: Start) -> None:
+    """A descriptor of ours is on its way to the worker, which is in a call that we answer."""
+    for name in ("keep", "gone"):
+        (world.nb / name).mkdir()
+        (world.nb / name / "file").write_text(name)
+    keep, gone = ('path = "keep"\nmode = "read"', 'path = "gone"\nmode = "read"')
+    worker = start(world.files(keep, gone), Level.NO_NAMESPACES)
+    worker.send(
+        "import time\n"
+        "for _ in range(60):\n"
+        "    os.close(os.open('keep/file', os.O_RDONLY))\n"
+        "    time.sleep(0.001)\n"
+        "it = 1"
+    )
+    reading, writing = os.pipe()
+    line = json.dumps({"do": "it = 2"}).encode() + b"\n"
+    socket.send_fds(worker._channel, [line], [reading, writing])
+    taken = worker.follow(world.files(keep))
+    os.close(reading)
+    os.close(writing)
+    assert not taken.killed
+    assert [worker.answer(), worker.answer()] == [1, 2]
