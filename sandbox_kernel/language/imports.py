@@ -19,6 +19,7 @@ from .facades import Facade, Facades
 from .ownership import Ownership
 from .refusal import RefusedModule
 from .rules import DialectRules, module_refusal
+from .withheld import PRIVATE_MODULES
 
 __all__ = ["Imports"]
 
@@ -170,6 +171,7 @@ class Imports:
             "__future__",
             "_thread",
             *_PRIVATE_BUT_USED,
+            *PRIVATE_MODULES,
         ):
             raise RefusedModule(
                 f"{name}: module refused (docs/dialect.md): its name says that it is private; "

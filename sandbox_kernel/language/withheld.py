@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALIASES", "BEYOND_ALL", "PRIVATE_DOCUMENTED", "PRIVATE_GIVEN", "WITHHELD", "Withheld"]
+__all__ = [
+    "ALIASES",
+    "BEYOND_ALL",
+    "PRIVATE_DOCUMENTED",
+    "PRIVATE_GIVEN",
+    "PRIVATE_MODULES",
+    "WITHHELD",
+    "Withheld",
+]
 
 
 @dataclass(frozen=True)
@@ -176,7 +184,20 @@ WITHHELD: dict[str, Withheld] = {
     "IPython.core.getipython": _only("get_ipython", "it is the kernel's own"),
     "IPython.lib": _only("display", "it is the kernel's own"),
 }
-PRIVATE_GIVEN = {"seaborn.palettes": ("_patch_colormap_display",)}
+_PRIVATE = "its name says that it is private"
+PRIVATE_MODULES = {
+    "matplotlib._enums": _only("CapStyle JoinStyle", _PRIVATE),
+    "matplotlib._layoutgrid": _only("plot_children", _PRIVATE),
+    "seaborn._core": _only("properties", _PRIVATE),
+    "seaborn._core.properties": _only("Marker", _PRIVATE),
+}
+"""Private modules that the documentation of a library itself uses, and what it uses of them."""
+WITHHELD.update(PRIVATE_MODULES)
+
+PRIVATE_GIVEN = {
+    "matplotlib.dates": ("_reset_epoch_test_example",),
+    "seaborn.palettes": ("_patch_colormap_display",),
+}
 """Private names that the documentation of a library itself uses."""
 
 PRIVATE_DOCUMENTED = frozenset(
@@ -184,6 +205,7 @@ PRIVATE_DOCUMENTED = frozenset(
         ("matplotlib.backend_bases", "Event", "_process"),
         ("mpmath.ctx_mp_python", "_mpc", "_mpc_"),
         ("mpmath.ctx_mp_python", "_mpf", "_mpf_"),
+        ("seaborn._core.properties", "Marker", "_default_values"),
         ("sklearn.utils._metadata_requests", "MetadataRequest", "_serialize"),
         ("sklearn.utils._metadata_requests", "MetadataRouter", "_serialize"),
         ("sympy.physics.vector.functions", "dynamicsymbols", "_t"),
