@@ -164,8 +164,9 @@ def started(
     policy: str = FULL_LANGUAGE,
     transport: str = "tcp",
     environment: dict[str, str] | None = None,
+    module: str = "tests.cases.launch",
 ) -> Kernel:
-    """A kernel that answers; what it needs lies in `folder`."""
+    """A kernel that answers; what it needs lies in `folder`. `module` is what starts it."""
     (folder / "policy.toml").write_text(policy)
     config = {
         "level": level,
@@ -180,7 +181,7 @@ def started(
     if transport == "ipc":
         manager.ip = str(folder / "ipc")
     manager._kernel_spec = KernelSpec(
-        argv=[sys.executable, "-P", "-m", "tests.cases.launch", str(folder / "config.json")]
+        argv=[sys.executable, "-P", "-m", module, str(folder / "config.json")]
         + ["-f", "{connection_file}"],
         display_name="Sandboxed Python",
         language="python",
