@@ -57,6 +57,7 @@ def _backends(folder: Path) -> None:
 def fetch(package: str, into: Path) -> Path | None:
     """The source distribution of ``package`` (a requirement) in ``into``; None where pip cannot
     have it, with pip's words on stderr."""
+    into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="backends-") as folder:
         _backends(Path(folder))
         command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary"]
