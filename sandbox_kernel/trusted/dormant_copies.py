@@ -142,7 +142,7 @@ class DormantCopies:
         if not message.runs_on:
             self._runs_on = ""
             self._stop_settling()
-            self._supervisor.next()
+            self._supervisor.queue.next()
             return
         if self._runs_on:
             # The copy is no better: then nobody keeps the variables.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections import deque
 from typing import Any
 
 from ..shared.codec import MessageTooBig
@@ -37,8 +36,8 @@ from .kernel_info import error_reply, kernel_info, reply_type
 from .opened_rights import OpenedRights
 from .output_gate import DisplayRules, OutputGate
 from .permissions import Permissions
+from .request_queue import RequestQueue
 from .session_rights import SessionRights
-from .side_requests import SideRequests
 from .stdin import Stdin
 from .worker_keeper import Launch, WorkerKeeper
 from .worker_process import WorkerProcess
@@ -76,8 +75,7 @@ class Supervisor:
         #: Whether a client has sent a `sandbox_request`.
         self.known_by_a_client = False
         self.execution_count = 1
-        self._queue: deque[Incoming] = deque()
-        self._beside = SideRequests(self)
+        self.queue = RequestQueue(self)
         self._stopped: asyncio.Future[bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._control = Control(self)
@@ -188,16 +186,9 @@ class Supervisor:
             self.answer(request, error_reply("BadRequest", fault))
         elif kind == "comm_close" and isinstance(request.content.get("comm_id"), str):
             self.gate.client_closed(request.content["comm_id"])
-            self._queue_or_pass(request)
+            self.queue.add(request)
         else:
-            self._queue_or_pass(request)
-
-    def _queue_or_pass(self, request: Incoming) -> None:
-        if self._beside.may_pass(request):
-            self._beside.pass_on(request)
-        else:
-            self._queue.append(request)
-            self.next()
+            self.queue.add(request)
 
     def answer(self, request: Incoming, content: dict[str, Any]) -> None:
         """Busy, reply, idle: for whatever the supervisor answers itself."""
@@ -211,16 +202,8 @@ class Supervisor:
         if self.current is not None:
             self.channels.status("busy", self.current.request.header)
 
-    def next(self) -> None:
-        """Start the oldest queued request, if the worker is free."""
-        while self._queue and self.current is None and self.keeper.takes_requests:
-            self._begin(self._queue.popleft())
-        for request in [each for each in self._queue if each.type == "is_complete_request"]:
-            if self.current is not None:
-                self._queue.remove(request)  # It came while the worker started.
-                self._beside.pass_on(request)
-
-    def _begin(self, request: Incoming) -> None:
+    def begin(self, request: Incoming) -> None:
+        """Work on a request; nothing else is being worked on."""
         run = self.current = CellRun(request, self.execution_count)
         self.last_parent = request.header
         self.channels.status("busy", request.header)
@@ -298,7 +281,7 @@ class Supervisor:
             self._publish("error", shown, {}, [])
         aborted = []
         if failed and not run.silent and request.content.get("stop_on_error", True):
-            aborted = self._take_sent_cells()
+            aborted = self.queue.take_sent_cells()
         if not request.type.startswith("comm_") or request.type == "comm_info_request":
             kind = reply_type(request.type)
             self.channels.reply(request, kind, self.gate.reply(kind, reply), run.reply_metadata)
@@ -308,7 +291,7 @@ class Supervisor:
         self.channels.status("idle", request.header)
         for cell in aborted:
             self.answer(cell, {"status": "aborted"})
-        self.next()
+        self.queue.next()
 
     def _end_watch_and_rights(self, run: CellRun) -> None:
         """What the end of a request closes; where that fails, the worker ends with it."""
@@ -319,13 +302,6 @@ class Supervisor:
                 self.stdin.end_cell()
         except Exception:
             self.give_up_worker("the end of a request failed")
-
-    def _take_sent_cells(self) -> list[Incoming]:
-        """Remove the cells that clients sent before they could see that this one failed."""
-        self.channels.drain("shell")
-        cells = [request for request in self._queue if request.type == "execute_request"]
-        self._queue = deque(request for request in self._queue if request not in cells)
-        return cells
 
     # -- the worker
 
@@ -384,7 +360,7 @@ class Supervisor:
         self._on_output(Output("stream", {"name": name, "text": text}), [])
 
     def _on_reply(self, message: Reply) -> None:
-        if not self._beside.on_reply(message) and self.current is not None:
+        if not self.queue.beside.on_reply(message) and self.current is not None:
             content = self.watch.explained(message.content)
             self.current.accept_reply(message.to, content, message.metadata)
 
@@ -398,14 +374,14 @@ class Supervisor:
             return
         if self.permissions is not None:
             self.permissions.asker.cancel()
-        self._beside.on_gone()
+        self.queue.beside.on_gone()
         self.keeper.on_gone(worker, reason)
 
     def worker_is_ready(self) -> None:
         """Called by the keeper when a worker has come up: go on with the queue."""
         if self.current is None:
             self.channels.status("idle", self.last_parent)
-        self.next()
+        self.queue.next()
 
     def tell_death(self, death: tuple[str, str], what_is_left: str) -> None:
         """Called by the keeper: a worker has ended, for the running request or between two."""

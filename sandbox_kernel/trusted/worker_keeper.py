@@ -77,7 +77,7 @@ class WorkerKeeper:
         except KernelFault as fault:
             _log.error("the worker could not be started: %s", fault)
             self._fault = fault
-            supervisor.next()
+            supervisor.queue.next()
             return
         self.level, self.missing = generation.level.value, generation.missing
         for path in generation.unreadable:
@@ -126,7 +126,7 @@ class WorkerKeeper:
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS:
                 self._fault = KernelFault(f"the worker ended while it started, {reason}")
-                supervisor.next()
+                supervisor.queue.next()
                 return
         else:
             death = supervisor.watch.worker_gone(reason)
