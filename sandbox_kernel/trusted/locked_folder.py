@@ -1,7 +1,9 @@
 """Private folders on the host that are always removed, whoever is killed.
 
 Each holds a lock as long as the process lives that made it. Who makes the next one of its kind
-finds those that nobody locks any more, and removes them.
+finds those that nobody locks any more, and removes them: by descriptors, and never through a link,
+into another mount or into a folder of another user's. A cell that may write where they lie can
+make what looks like one of them, and move in it while it is removed.
 """
 
 from __future__ import annotations
@@ -13,10 +15,16 @@ import itertools
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
+
+from .confine import _sys_linux as linux
 
 _LOCK = "lock"
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HERE = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_XDEV
+#: Seconds that a kernel's start spends on what others left; the next one goes on.
+SWEEP_SECONDS = 3.0
 _log = logging.getLogger(__name__)
 
 
@@ -43,75 +51,101 @@ def sweep(parent: str, prefix: str) -> None:
 
     What cannot be removed is told in the log and stays: it keeps no kernel from starting.
     """
-    with os.scandir(parent) as entries:
-        found = [entry.path for entry in entries if entry.name.startswith(prefix)]
-    for base in found:
-        try:
-            folder = os.open(base, _FOLDER | os.O_PATH)
-        except OSError:
-            continue  # Gone meanwhile, or no folder.
-        try:
-            if os.fstat(folder).st_uid == os.getuid():
-                _sweep_one(base, folder)
-        except OSError as error:
-            _log.warning("%s of a kernel that ended cannot be removed: %s", base, error)
-        finally:
-            os.close(folder)
+    until = time.monotonic() + SWEEP_SECONDS
+    place = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in os.listdir(parent):
+            if name.startswith(prefix):
+                try:
+                    _sweep_one(place, name, until)
+                except OSError as error:
+                    _log.warning("what a kernel left in %r stays: %s", f"{parent}/{name}", error)
+    finally:
+        os.close(place)
 
 
-def _sweep_one(base: str, folder: int) -> None:
+def _sweep_one(place: int, name: str, until: float) -> None:
+    try:
+        folder = _opened(name, place)
+    except (FileNotFoundError, NotADirectoryError, _Foreign):
+        return  # Gone meanwhile, no folder, or another user's.
     try:
         lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
-        return  # Just being made or removed, or none of ours: its lock is a link.
+        os.close(folder)
+        return  # Just being made or removed, or none of ours: its lock is a link, say.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(folder, name, place, until)
     except BlockingIOError:
         pass  # In use.
-    else:
-        remove_tree(base)
     finally:
         os.close(lock)
+        os.close(folder)
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder whatever is in it: closed folders, links, any depth.
+    """Remove a folder whatever is in it: closed folders, links, any depth; its lock goes last.
 
-    It goes by descriptors and follows no link, whoever may move things there meanwhile. What is
-    deep is moved to the top, so that no depth needs more than two of them. (shutil.rmtree gives up
-    at a folder without permissions and recurses once a level.) Raises OSError: NotADirectoryError
-    when `path` is none, ENOTEMPTY when somebody still adds to it.
+    What is deep is moved to the top, so that no depth needs more than two descriptors.
+    (shutil.rmtree gives up at a folder without permissions and recurses once a level.) Raises
+    OSError: NotADirectoryError when `path` is none, EXDEV at a mount, EPERM at a folder of another
+    user's, ENOTEMPTY when somebody still adds to it.
     """
-    with contextlib.suppress(FileNotFoundError):
-        top = _opened(path)
+    parent, name = os.path.split(path)
+    place = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = _opened(name, place)
         try:
-            _clear(top)
-        finally:
-            os.close(top)
-        os.rmdir(path)
-
-
-def _clear(top: int) -> None:
-    numbers = itertools.count()
-    waiting = _folders_left(top)
-    while waiting:
-        name = waiting.pop()
-        try:
-            folder = _opened(name, top)
-        except NotADirectoryError:
-            _unlink(name, top)  # Swapped for something else since it was listed.
-            continue
-        try:
-            waiting += [_moved(below, folder, top, numbers) for below in _folders_left(folder)]
+            _remove(folder, name, place, float("inf"))
         finally:
             os.close(folder)
-        os.rmdir(name, dir_fd=top)
+    except FileNotFoundError:
+        pass  # It is gone.
+    finally:
+        os.close(place)
 
 
-def _opened(name: str, parent: int | None = None) -> int:
+class _Foreign(PermissionError):
+    """A folder of another user's."""
+
+
+def _remove(folder: int, name: str, place: int, until: float) -> None:
+    """Remove `folder`, which is `name` in `place`. Raises TimeoutError at the time `until`."""
+    numbers = itertools.count()
+    # Without its lock it would be nobody's leftover, should this end half-way.
+    waiting = _folders_left(folder, until, but=_LOCK)
+    while waiting:
+        below = waiting.pop()
+        try:
+            opened = _opened(below, folder)
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            _unlink(below, folder)  # Swapped for something else since it was listed.
+            continue
+        try:
+            for deeper in _folders_left(opened, until):
+                waiting += _moved(deeper, opened, folder, numbers)
+        finally:
+            os.close(opened)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(below, dir_fd=folder)
+    _unlink(_LOCK, folder)
+    os.rmdir(name, dir_fd=place)
+
+
+def _opened(name: str, parent: int) -> int:
     """The folder itself, made ours to read and to change."""
-    place = os.open(name, _FOLDER | os.O_PATH, dir_fd=parent)
     try:
+        place = linux.openat2(parent, name, _FOLDER | os.O_PATH, _HERE)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+        raise
+    try:
+        if os.fstat(place).st_uid != os.getuid():
+            raise _Foreign(errno.EPERM, "a folder of another user's", name)
         # What /proc names is the folder that was opened, whatever has its name by now.
         os.chmod(f"/proc/self/fd/{place}", 0o700)
         return os.open(".", _FOLDER | os.O_RDONLY, dir_fd=place)
@@ -119,14 +153,19 @@ def _opened(name: str, parent: int | None = None) -> int:
         os.close(place)
 
 
-def _folders_left(folder: int) -> list[str]:
-    """Remove all but folders; the names of those."""
+def _folders_left(folder: int, until: float, *, but: str = "") -> list[str]:
+    """Remove all but folders, and what is called `but`; the names of those."""
     with os.scandir(folder) as entries:
         listed = list(entries)
+    folders = []
     for entry in listed:
-        if not entry.is_dir(follow_symlinks=False):
+        if time.monotonic() > until:
+            raise TimeoutError(errno.ETIMEDOUT, "it takes too long; the next kernel goes on")
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        elif entry.name != but:
             _unlink(entry.name, folder)
-    return [entry.name for entry in listed if entry.is_dir(follow_symlinks=False)]
+    return folders
 
 
 def _unlink(name: str, parent: int) -> None:
@@ -134,17 +173,22 @@ def _unlink(name: str, parent: int) -> None:
         os.unlink(name, dir_fd=parent)
 
 
-def _moved(name: str, folder: int, top: int, numbers: Iterator[int]) -> str:
-    """Move what is in `folder` to the top; its name there."""
-    with contextlib.suppress(NotADirectoryError):
+def _moved(name: str, folder: int, top: int, numbers: Iterator[int]) -> list[str]:
+    """Move what is in `folder` to the top; its name there, nothing when it is gone."""
+    try:
         os.close(_opened(name, folder))  # A folder must be writable itself to be moved.
-    for number in numbers:
-        new = f"{number}"
+    except NotADirectoryError:
+        pass  # It is removed there as what it is now.
+    except FileNotFoundError:
+        return []
+    while True:
+        new = f"{next(numbers)}"
         try:
             os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+        except FileNotFoundError:
+            return []
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
         else:
-            break
-    return new
+            return [new]

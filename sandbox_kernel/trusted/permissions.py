@@ -11,7 +11,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,8 +210,14 @@ class Permissions:
     def _follow(self) -> dict[str, Any]:
         """Have everything follow the rights that hold now; what it took to take access away."""
         self._followed = None  # Until all of it is done: else the next cell has it done again.
-        try:
+        with self._or_no_worker():
             return self._have_followed()
+
+    @contextmanager
+    def _or_no_worker(self) -> Iterator[None]:
+        """A change of rights that fails half-way leaves nobody who may still use the old ones."""
+        try:
+            yield
         except Exception:
             self._supervisor.give_up_worker("a change of rights failed")
             raise
@@ -238,22 +245,27 @@ class Permissions:
             self._expiry = asyncio.get_running_loop().call_later(wait, self._expired)
 
     def _expired(self) -> None:
-        before = self.rights
-        taken = self.renew()
-        gone = set(before.rights) - set(self.rights.rights)
-        for right in gone:
-            told = as_text(written(right.entry, before.places))
-            self.record("revoked", kind=right.kind, who="its end", text=told)
-        if gone:
-            self._supervisor.event("revoked", {"ids": [], **taken})
+        before = self._followed or self.rights
+        taken: dict[str, Any] = {}
+        try:
+            taken = self.renew()
+        finally:
+            gone = set(before.rights) - set(self.rights.rights)
+            for right in gone:
+                told = as_text(written(right.entry, before.places))
+                self.record("revoked", kind=right.kind, who="its end", text=told)
+            if gone:
+                self._supervisor.event("revoked", {"ids": [], **taken})
 
     def renew(self) -> dict[str, Any]:
         """Have all follow what holds in the session now, for a running cell too; what it took to
         take access away.
         """
         run = self._supervisor.current
+        self._followed = None
         if run is not None and self.cell_rights is not None:
-            self.cell_rights = self.session.for_cell(run.sandbox_metadata)
+            with self._or_no_worker():
+                self.cell_rights = self.session.for_cell(run.sandbox_metadata)
         return self._follow()
 
     def close(self) -> None:
@@ -263,8 +275,9 @@ class Permissions:
 
     def _remember_writable(self) -> None:
         """Note the folders that cells may write to, for the time after."""
+        rights = self.rights
         try:
-            if self._once_writable is not None and self._once_writable.add(self.rights):
+            if self._once_writable is not None and self._once_writable.add(rights):
                 folders = tuple(sorted(self._once_writable.folders))
                 self.session.move(replace(self.session.places, once_writable=folders))
         except OSError as error:

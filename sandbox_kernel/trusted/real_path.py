@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _DELETED = " (deleted)"
+_TRIES = 10
 
 #: What was seen in this moment, if there is one.
 _seen: dict[str, str] | None = None
@@ -47,11 +48,21 @@ def _look(path: str) -> str:
     except FileNotFoundError:
         return _missing(path)
     except OSError:
-        return os.path.realpath(path)
+        return _walked(path)
     try:
-        return _name_of(descriptor) or os.path.realpath(path)
+        return _name_of(descriptor) or _walked(path)
     finally:
         os.close(descriptor)
+
+
+def _walked(path: str) -> str:
+    """As `os.path.realpath`, which raises when a link is gone between two looks at it."""
+    for _ in range(_TRIES):
+        try:
+            return os.path.realpath(path)
+        except OSError:
+            continue
+    return os.path.abspath(path)  # Nothing that holds still lies there.
 
 
 def _name_of(descriptor: int) -> str | None:
@@ -88,4 +99,4 @@ def _missing(path: str) -> str:
         finally:
             os.close(folder)
         break
-    return os.path.realpath(path)
+    return _walked(path)

@@ -48,20 +48,28 @@ class RightsChanges:
             for tell in news:
                 tell()
 
-    def _tell(
+    def _renew(
         self, kind: str, body: dict[str, Any], event: Event, *records: dict[str, Any]
-    ) -> None:
-        """Record a change of rights, and tell the clients of it."""
+    ) -> dict[str, Any]:
+        """Have all follow what the session has by now; what it took to take access away.
+
+        That it was changed is recorded and told also when following fails.
+        """
+        taken: dict[str, Any] = {}
 
         def tell() -> None:
             for fields in records:
                 self._permissions.record(event, **fields)
-            self._supervisor.event(kind, body)
+            self._supervisor.event(kind, {**body, **taken})
 
-        if self._news is None:
-            tell()
-        else:
-            self._news.append(tell)
+        try:
+            taken = self._permissions.renew()
+        finally:
+            if self._news is None:
+                tell()
+            else:
+                self._news.append(tell)
+        return taken
 
     def grant(self, arguments: dict[str, Any], source: Any = "client") -> dict[str, Any]:
         """Put a client's grant in force; gives its id. Raises `shared.errors.Denied`."""
@@ -79,12 +87,11 @@ class RightsChanges:
     def put_in_force(self, grant: Grant) -> None:
         """Let a yes hold from now on, for the running cell too."""
         self._permissions.session.add(grant)
-        self._permissions.renew()
         wanted = plain_request(grant.table)
         source, lasts = grant.source, grant.scope
         record = {"grant": grant.id, "who": source, "lasts": lasts, "text": as_text(wanted)}
         body = {"id": grant.id, "by": source, "for": lasts, **wanted}
-        self._tell("granted", body, "granted", record)
+        self._renew("granted", body, "granted", record)
 
     def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
@@ -99,9 +106,8 @@ class RightsChanges:
             _well_formed(request)
             removed = self._permissions.session.remove_by_words(request)
         self._forget_approvals(removed)
-        taken = self._permissions.renew()
         records = [{"grant": identity, "who": "client"} for identity in removed]
-        self._tell("revoked", {"ids": removed, **taken}, "revoked", *records)
+        taken = self._renew("revoked", {"ids": removed}, "revoked", *records)
         return {"revoked": removed, **taken}
 
     def _forget_approvals(self, removed: list[str]) -> None:
@@ -118,18 +124,16 @@ class RightsChanges:
         request = parse_request(rest, Origin("the narrowing"))
         _well_formed(request)
         grant = self._permissions.session.narrow(str(arguments.get("id")), request)
-        taken = self._permissions.renew()
         record = {"grant": grant.id, "who": "client", "text": as_text(rest)}
-        self._tell("narrowed", {"id": grant.id, **taken}, "narrowed", record)
+        taken = self._renew("narrowed", {"id": grant.id}, "narrowed", record)
         return {"id": grant.id, **plain_request(grant.table), **taken}
 
     def change_limits(self, wanted: dict[str, Any]) -> None:
         """Other limits hold, for the running cell too. Raises `shared.errors.Denied`."""
         self._supervisor.watch.check_change(wanted)
         self._permissions.session.change_limits(wanted)
-        self._permissions.renew()
         record = {"kind": "limits", "who": "client", "text": as_text(wanted)}
-        self._tell("limits", {"limits": wanted}, "granted", record)
+        self._renew("limits", {"limits": wanted}, "granted", record)
 
     def explain(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         """Whether each thing that a request names would be allowed, by which rule, and if not

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -235,16 +234,94 @@ def test_a_folder_that_cannot_be_removed_keeps_no_kernel_from_starting(
     stays.mkdir()
     (stays / "lock").touch()
 
-    def refuse(path: str) -> None:
-        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), path)
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(locked_folder, "remove_tree", refuse)
+        patched.setattr(locked_folder, "SWEEP_SECONDS", -1.0)  # Its time is over at once.
         sweep(str(tmp_path), PREFIX)
     assert sorted(p.name for p in tmp_path.iterdir()) == [linked.name, stays.name]
-    assert "cannot be removed" in caplog.text
+    assert "the next kernel goes on" in caplog.text
     sweep(str(tmp_path), PREFIX)
     assert [p.name for p in tmp_path.iterdir()] == [linked.name]
+
+
+def test_one_whose_removal_was_cut_short_is_removed_by_the_next(tmp_path: Path) -> None:
+    scratch = HostScratch(str(tmp_path))
+    for number in range(3000):
+        (Path(scratch.path) / f"{number}" / "below").mkdir(parents=True)
+    removes = (
+        "import sys\nfrom sandbox_kernel.trusted.locked_folder import remove_tree\n"
+        "print('begins', flush=True)\nremove_tree(sys.argv[1])"
+    )
+    base = next(tmp_path.iterdir())
+    command = [sys.executable, "-c", removes, str(base)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while len(os.listdir(scratch.path)) > 2900:
+            os.sched_yield()
+        process.kill()
+    assert (base / "lock").exists()
+    os.close(scratch._base._lock)
+    sweep(str(tmp_path), PREFIX)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_it_gives_may_be_there_already(tmp_path: Path) -> None:
+    base = tmp_path / "scratch"
+    for number in range(10):
+        (base / f"{number}").mkdir(parents=True)
+        (base / f"d{number}" / f"x{number}" / "y").mkdir(parents=True)
+        (base / f"d{number}" / f"x{number}" / "file").touch()
+    (base / "10").touch()
+    remove_tree(str(base))
+    assert not base.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs another user's folder")
+def test_a_folder_of_another_users_stays_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = tmp_path / (PREFIX + "fake")
+    (fake / "share" / "private").mkdir(parents=True)
+    (fake / "lock").touch()
+    (fake / "share" / "private" / "thesis").write_text("years of work")
+    for folder in (fake / "share", fake / "share" / "private"):
+        os.chown(folder, 65534, 65534)
+    (fake / "share" / "private").chmod(0o700)
+    (fake / "share").chmod(0o777)
+    theirs = tmp_path / (PREFIX + "theirs")
+    theirs.mkdir(0o755)
+    (theirs / "lock").touch()
+    os.chown(theirs, 65534, 65534)
+    sweep(str(tmp_path), PREFIX)
+    assert (fake / "share" / "private" / "thesis").read_text() == "years of work"
+    assert stat.S_IMODE((fake / "share").stat().st_mode) == 0o777
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o755
+    assert "another user's" in caplog.text
+    assert theirs.name not in caplog.text
+
+
+def test_what_is_mounted_in_it_stays_as_it_is(tmp_path: Path) -> None:
+    outside, fake = tmp_path / "outside", tmp_path / "parent" / (PREFIX + "fake")
+    (outside / "d").mkdir(parents=True, mode=0o755)
+    (outside / "secret").write_text("stays")
+    (fake / "mnt").mkdir(parents=True)
+    (fake / "lock").touch()
+    script = (
+        "import sys\nfrom sandbox_kernel.trusted.locked_folder import sweep\n"
+        f"sweep({str(fake.parent)!r}, {PREFIX!r})"
+    )
+    mounts = f'mount --bind {outside} {fake}/mnt && exec "$0" -c "$1"'
+    own = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--user", "-r", "--mount"]
+    done = subprocess.run(
+        [*own, "sh", "-c", mounts, sys.executable, script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (outside / "secret").read_text() == "stays"
+    assert stat.S_IMODE((outside / "d").stat().st_mode) == 0o755
+    assert "cross-device" in done.stderr
 
 
 def test_its_path_leaves_room_for_the_address_of_a_socket(tmp_path) -> None:

@@ -148,7 +148,7 @@ class Dispatcher:
             if not events & select.POLLIN:
                 return False
             self._read = (0, b"")
-            if fast.receive() and not self._answered_at_once():
+            if fast.receive() and not self._quickly_answered():
                 fast.release()
                 arguments = tuple(fast.words[first:])
                 self._answer(raw.Notification(fast.words[0], fast.task, fast.number, arguments))
@@ -156,6 +156,13 @@ class Dispatcher:
                 break
             waits = LINGER_NANOSECONDS
         return True
+
+    def _quickly_answered(self) -> bool:
+        try:
+            return self._answered_at_once()
+        except BaseException:
+            self._fast.refuse(errno.EIO)  # A fault of ours must not leave the worker waiting.
+            raise
 
     def _answered_at_once(self) -> bool:
         fast = self._fast
@@ -199,6 +206,8 @@ class Dispatcher:
             return False
         try:
             fast.give(descriptor, flags & os.O_CLOEXEC)
+        except OSError as error:  # Its table is full: EMFILE.
+            fast.refuse(error_number(error))
         finally:
             os.close(descriptor)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -258,3 +259,20 @@ def test_what_is_mounted_later_in_a_read_grant_appears_and_is_not_writable(
         )
     refusal = "OSError 30" if level is Level.FULL else "PermissionError 13"
     assert done.stdout.split("\n") == ["L", refusal, refusal, "['late'] ()", ""], done.stderr
+
+
+def test_a_full_table_of_descriptors_is_an_error_and_no_hang(world: World, start: Start) -> None:
+    (world.nb / "file").write_text("x")
+    worker = start(world.files('path = "."\nmode = "read"'), Level.NO_NAMESPACES)
+    held = worker.run(
+        "held = []\n"
+        "try:\n"
+        "    while True:\n"
+        "        held.append(os.open('file', os.O_RDONLY))\n"
+        "except OSError as error:\n"
+        "    it = error.errno\n"
+        "for descriptor in held:\n"
+        "    os.close(descriptor)"
+    )
+    assert held == errno.EMFILE
+    assert worker.value("open('file').read()") == "x"

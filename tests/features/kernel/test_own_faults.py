@@ -10,6 +10,7 @@ if "tests.cases.launch" in sys.orig_argv:
     from sandbox_kernel.trusted.doors import Doors
     from sandbox_kernel.trusted.output_gate.gate import OutputGate
     from sandbox_kernel.trusted.permissions import Permissions
+    from sandbox_kernel.trusted.session_rights import SessionRights
 
     def fails(of, name):
         plain = getattr(of, name)
@@ -26,6 +27,7 @@ if "tests.cases.launch" in sys.orig_argv:
     fails(Permissions, "end_cell")
     fails(OutputGate, "reply")
     fails(Doors, "follow")
+    fails(SessionRights, "_resolved")
 """
 POLICY = (
     FULL_LANGUAGE
@@ -75,7 +77,9 @@ def test_a_fault_costs_the_worker_and_no_reply(kernel, where):
     assert worker_of(kernel) != worker
 
 
-def test_a_revocation_that_fails_leaves_nothing_open(kernel):
+@pytest.mark.parametrize("running", [False, True], ids=["between-cells", "in-a-cell"])
+@pytest.mark.parametrize("where", ["follow", "_resolved"])
+def test_a_revocation_that_fails_leaves_nothing_open(kernel, where, running):
     """Neither for the worker that ran, nor for the copy that takes its place."""
 
     def command(name, **arguments):
@@ -86,9 +90,18 @@ def test_a_revocation_that_fails_leaves_nothing_open(kernel):
     granted = command("grant", files=[{"path": "granted", "mode": "read"}])
     assert kernel.run(reads).text() == "canary\n"
     worker = worker_of(kernel)
-    (kernel.folder / "follow").touch()
+    if running:
+        sent = kernel.client.execute("print('runs', flush=True)\nimport time\ntime.sleep(600)")
+        kernel.published(lambda m: m["content"].get("text") == "runs\n")
+    (kernel.folder / where).touch()
     assert command("revoke", ids=granted["ids"])["status"] == "error"
-    assert not (kernel.folder / "follow").exists()
-    kernel.published(lambda m: "a change of rights failed" in m["content"].get("text", ""))
+    assert not (kernel.folder / where).exists()
+    if running:
+        content = kernel.reply_to(sent)["content"]
+        assert "a change of rights failed" in content["evalue"]
+    else:
+        kernel.published(lambda m: "a change of rights failed" in m["content"].get("text", ""))
     assert "canary" not in kernel.run(reads).text()
     assert worker_of(kernel) != worker
+    records = command("audit", last=20)["records"]
+    assert any(r["event"] == "revoked" and [r["grant"]] == granted["ids"] for r in records)

@@ -1,5 +1,6 @@
 """Where a path leads: the same as `os.path.realpath` says, for whatever there is."""
 
+import errno
 import os
 
 import pytest
@@ -67,3 +68,18 @@ def test_within_one_moment_a_path_is_looked_at_once(place):
             assert real_path(str(link)) == str(place / "folder")
         assert real_path(str(link)) == str(place / "folder")
     assert real_path(str(link)) == str(place / "folder" / "file")
+
+
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
+def test_a_link_that_comes_and_goes_is_no_error(place, monkeypatch, times):
+    """`os.path.realpath` raises when a link is gone between two looks at it."""
+    plain, left = os.path.realpath, iter(range(times))
+
+    def realpath(path: str) -> str:
+        if next(left, None) is not None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return plain(path)
+
+    monkeypatch.setattr(os.path, "realpath", realpath)
+    found = real_path(str(place / "dangling"))
+    assert found == str(place / ("folder/none/below" if times == 1 else "dangling"))
