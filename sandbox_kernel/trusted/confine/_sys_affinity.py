@@ -22,8 +22,8 @@ _current = _libc.sched_getcpu
 class _Mask:
     """Room for a set of processors, as the kernel has it."""
 
-    def __init__(self) -> None:
-        self.bytes = bytearray(_MASK_BYTES)
+    def __init__(self, fill: int = 0) -> None:
+        self.bytes = bytearray([fill]) * _MASK_BYTES
         self.at = ctypes.addressof((ctypes.c_char * _MASK_BYTES).from_buffer(self.bytes))
         self._processor = -1
 
@@ -35,11 +35,50 @@ class _Mask:
             self._processor = processor
 
 
+_ALL = _Mask(0xFF)
+
+
+class _Own:
+    """What a thread may run on by itself, to be given back."""
+
+    def __init__(self) -> None:
+        self._set = _Mask()
+        #: The set of a thread that chose none: all that its cpuset has.
+        self._unchosen = _Mask()
+        self._seen = _Mask()
+        self._back = _ALL
+
+    def take(self, task: int) -> bool:
+        """Look at a thread; False when it is gone.
+
+        The kernel does not say whether a thread has chosen its set. Who has not follows its cpuset
+        when that grows, and shall go on to: it gets all processors back.
+        """
+        if _get(task, _MASK_BYTES, self._set.at) < 0:
+            return False
+        self._back = _ALL
+        if self._set.bytes != self._unchosen.bytes:
+            if _set(task, _MASK_BYTES, _ALL.at) < 0 or _get(task, _MASK_BYTES, self._seen.at) < 0:
+                return False
+            if self._set.bytes == self._seen.bytes:
+                self._unchosen.bytes[:] = self._seen.bytes
+            else:
+                self._back = self._set
+        return True
+
+    def give_back(self, task: int) -> None:
+        """Raises OSError; who has ended needs nothing."""
+        if _set(task, _MASK_BYTES, self._back.at) < 0:
+            number = ctypes.get_errno()
+            if number != errno.ESRCH:
+                raise OSError(number, os.strerror(number))
+
+
 class SameProcessor:
     """Holds the calling thread and one other at a time. Not for use from several threads."""
 
     def __init__(self) -> None:
-        self._one, self._ours, self._theirs = _Mask(), _Mask(), _Mask()
+        self._one, self._ours, self._theirs = _Mask(), _Own(), _Own()
         self._held = False
 
     def hold(self, task: int) -> bool:
@@ -49,30 +88,26 @@ class SameProcessor:
         threads or processes: they inherit the set. This thread stays until `release`.
         """
         if not self._held:
-            if _get(0, _MASK_BYTES, self._ours.at) < 0:
+            if not self._ours.take(0):
                 return False
             self._one.only(_current())
             self._held = _set(0, _MASK_BYTES, self._one.at) == 0
-        # It is gone, or in another cpuset than we are, when this fails.
-        return (
-            self._held
-            and _get(task, _MASK_BYTES, self._theirs.at) >= 0
-            and _set(task, _MASK_BYTES, self._one.at) == 0
-        )
+            if not self._held:
+                self._ours.give_back(0)
+                return False
+        if not self._theirs.take(task):
+            return False
+        if _set(task, _MASK_BYTES, self._one.at) < 0:  # In another cpuset than we are.
+            self._theirs.give_back(task)
+            return False
+        return True
 
     def let_go(self, task: int) -> None:
         """Give the one that `hold` took last its own processors again. Raises OSError."""
-        self._give_back(task, self._theirs)
+        self._theirs.give_back(task)
 
     def release(self) -> None:
         """Let this thread run anywhere again. To be called before it does anything slow."""
         if self._held:
             self._held = False
-            self._give_back(0, self._ours)
-
-    @staticmethod
-    def _give_back(task: int, mask: _Mask) -> None:
-        if _set(task, _MASK_BYTES, mask.at) < 0:
-            number = ctypes.get_errno()
-            if number != errno.ESRCH:  # It has ended.
-                raise OSError(number, os.strerror(number))
+            self._ours.give_back(0)
