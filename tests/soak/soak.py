@@ -24,7 +24,7 @@ POLICY = (
     + """[limits]
 wall_time = "700 ms"
 grace = "300 ms"
-memory = "400 MB"
+memory = "800 MB"
 [snapshots]
 mode = "always"
 """
@@ -122,10 +122,14 @@ def count(kernel: Kernel) -> Counts:
 
 
 def settled(kernel: Kernel, wanted: Counts | None) -> Counts:
-    """The counts, as soon as they are the wanted ones, or when waiting is of no use any more."""
+    """The counts, as soon as they are the wanted ones, or when waiting is of no use any more.
+
+    Without wanted ones: as soon as they are twice the same.
+    """
     end = time.monotonic() + SETTLE
-    found = count(kernel)
-    while wanted is not None and found != wanted and time.monotonic() < end:
+    found, before = count(kernel), wanted
+    while found != before and time.monotonic() < end:
+        before = before if wanted is not None else found
         found = count(kernel)
     return found
 
