@@ -196,10 +196,13 @@ class Swapping:
 
 
 def by_path(path: str) -> None:
-    """The control: removes by path what it found to be folders and files."""
+    """The control: removes by path what it found to be folders and files, in an unlucky moment."""
     for name in os.listdir(path):
         below = f"{path}/{name}"
         if stat.S_ISDIR(os.lstat(below).st_mode):
+            for _ in range(1000):
+                if os.path.islink(below):
+                    break
             by_path(below)
         else:
             os.unlink(below)
