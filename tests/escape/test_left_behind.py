@@ -159,72 +159,49 @@ def test_a_scratch_deeper_than_any_path_is_removed_with_few_descriptors(tmp_path
     assert not base.exists()
 
 
-class Swapping:
-    """Swaps a folder for a link to another one as often as it can, as a granted cell may."""
-
-    def __init__(self, base: Path, outside: Path) -> None:
-        self._script = f"""if 1:
-            import os
-            from sandbox_kernel.trusted.doors import _sys_files
-            base, outside = {str(base)!r}, {str(outside)!r}
-            sub, link = os.fsencode(base) + b"/sub", os.fsencode(base) + b"/link"
-            exchange = 2
-            print("swaps", flush=True)
-            while True:
-                try:
-                    _sys_files.renameat2(-100, sub, -100, link, exchange)
-                except OSError:
-                    try:
-                        os.makedirs(sub, exist_ok=True)
-                        os.symlink(outside, link)
-                    except OSError:
-                        pass
-        """
-
-    def __enter__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", self._script], stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "swaps\n"
-
-    def __exit__(self, *ignored: object) -> None:
-        assert self._process.stdout is not None
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-
-def by_path(path: str) -> None:
-    """The control: removes by path what it found to be folders and files, in an unlucky moment."""
+def by_path(path: str, when: Callable[[str], None]) -> None:
+    """The control: removes by path what it found to be folders and files."""
     for name in os.listdir(path):
         below = f"{path}/{name}"
         if stat.S_ISDIR(os.lstat(below).st_mode):
-            for _ in range(1000):
-                if os.path.islink(below):
-                    break
-            by_path(below)
+            when(name)
+            by_path(below, when)
         else:
             os.unlink(below)
     os.rmdir(path)
 
 
-@pytest.mark.parametrize("removing", [remove_tree, by_path])
+@pytest.mark.parametrize("swapped", ["sub", "sub/inner"])
+@pytest.mark.parametrize("control", [False, True], ids=["by-descriptor", "by-path"])
 def test_what_a_swapped_link_leads_to_is_not_removed(
-    removing: Callable[[str], None], tmp_path: Path
+    control: bool, swapped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A granted cell puts a link in the place of a folder in the moment between look and step."""
     base, outside = tmp_path / "fake", tmp_path / "outside"
+    (base / "sub" / "inner").mkdir(parents=True)
     outside.mkdir()
-    lost = 0
-    with Swapping(base, outside):
-        for _ in range(3000):
-            (outside / "file").touch()
-            with contextlib.suppress(OSError):
-                removing(str(base))
-            lost += not (outside / "file").exists()
-            if lost:
-                break
-    assert bool(lost) == (removing is by_path)
+    (outside / "file").touch()
+
+    def swap(name: str) -> None:
+        if name == os.path.basename(swapped) and not (base / swapped).is_symlink():
+            (base / swapped).rename(tmp_path / "aside")
+            (base / swapped).symlink_to(outside)
+
+    if control:
+        with contextlib.suppress(OSError):
+            by_path(str(base), swap)
+    else:
+        plain = locked_folder._opened
+
+        def opened(name: str, parent: int) -> int:
+            swap(name)
+            return plain(name, parent)
+
+        monkeypatch.setattr(locked_folder, "_opened", opened)
+        remove_tree(str(base))
+        assert not base.exists()
+    assert (tmp_path / "aside").is_dir()
+    assert (outside / "file").exists() != control
 
 
 def test_a_folder_that_cannot_be_removed_keeps_no_kernel_from_starting(
