@@ -66,22 +66,26 @@ def sweep(parent: str, prefix: str) -> None:
 
 def _sweep_one(place: int, name: str, until: float) -> None:
     try:
-        folder = _opened(name, place)
+        found = _found(name, place)
     except (FileNotFoundError, NotADirectoryError, _Foreign):
         return  # Gone meanwhile, no folder, or another user's.
     try:
-        lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        lock = os.open(_LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found)
     except OSError:
-        os.close(folder)
+        os.close(found)
         return  # Just being made or removed, or none of ours: its lock is a link, say.
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove(folder, name, place, until)
+        folder = _made_ours(found)  # Nothing of it was changed before it was known to be left.
+        try:
+            _remove(folder, name, place, until)
+        finally:
+            os.close(folder)
     except BlockingIOError:
         pass  # In use.
     finally:
         os.close(lock)
-        os.close(folder)
+        os.close(found)
 
 
 def remove_tree(path: str) -> None:
@@ -137,20 +141,31 @@ def _remove(folder: int, name: str, place: int, until: float) -> None:
 
 def _opened(name: str, parent: int) -> int:
     """The folder itself, made ours to read and to change."""
+    found = _found(name, parent)
     try:
-        place = linux.openat2(parent, name, _FOLDER | os.O_PATH, _HERE)
+        return _made_ours(found)
+    finally:
+        os.close(found)
+
+
+def _found(name: str, parent: int) -> int:
+    """An O_PATH descriptor of a folder of this user's."""
+    try:
+        found = linux.openat2(parent, name, _FOLDER | os.O_PATH, _HERE)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
         raise
-    try:
-        if os.fstat(place).st_uid != os.getuid():
-            raise _Foreign(errno.EPERM, "a folder of another user's", name)
-        # What /proc names is the folder that was opened, whatever has its name by now.
-        os.chmod(f"/proc/self/fd/{place}", 0o700)
-        return os.open(".", _FOLDER | os.O_RDONLY, dir_fd=place)
-    finally:
-        os.close(place)
+    if os.fstat(found).st_uid != os.getuid():
+        os.close(found)
+        raise _Foreign(errno.EPERM, "a folder of another user's", name)
+    return found
+
+
+def _made_ours(found: int) -> int:
+    # What /proc names is the folder that was found, whatever has its name by now.
+    os.chmod(f"/proc/self/fd/{found}", 0o700)
+    return os.open(".", _FOLDER | os.O_RDONLY, dir_fd=found)
 
 
 def _folders_left(folder: int, until: float, *, but: str = "") -> list[str]:

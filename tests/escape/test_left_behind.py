@@ -110,11 +110,12 @@ def test_a_scratch_in_use_is_not_swept(tmp_path: Path) -> None:
 
 
 def test_a_half_made_scratch_and_other_folders_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / (PREFIX + "new")).mkdir()
+    (tmp_path / (PREFIX + "new")).mkdir(mode=0o755)
     (tmp_path / "other").mkdir()
     (tmp_path / (PREFIX + "link")).symlink_to(tmp_path / "other")
     sweep(str(tmp_path), PREFIX)
     assert len(list(tmp_path.iterdir())) == 3
+    assert stat.S_IMODE((tmp_path / (PREFIX + "new")).stat().st_mode) == 0o755
 
 
 def test_a_scratch_is_removed_whatever_is_in_it(tmp_path: Path) -> None:

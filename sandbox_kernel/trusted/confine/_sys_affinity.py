@@ -43,7 +43,7 @@ class _Own:
 
     def __init__(self) -> None:
         self._set = _Mask()
-        #: The set of a thread that chose none: all that its cpuset has.
+        #: The set of a thread that chose none, as seen just now: all that its cpuset has.
         self._unchosen = _Mask()
         self._seen = _Mask()
         self._back = _ALL
@@ -65,6 +65,10 @@ class _Own:
             else:
                 self._back = self._set
         return True
+
+    def forget(self) -> None:
+        """Look anew the next time: a cpuset may grow, and what was all be a chosen set then."""
+        self._unchosen.bytes[:] = bytes(_MASK_BYTES)
 
     def give_back(self, task: int) -> None:
         """Raises OSError; who has ended needs nothing."""
@@ -111,3 +115,5 @@ class SameProcessor:
         if self._held:
             self._held = False
             self._ours.give_back(0)
+            self._ours.forget()
+            self._theirs.forget()

@@ -77,6 +77,12 @@ def test_who_has_chosen_nothing_follows_a_cpuset_that_grows(other: int) -> None:
         turns.release()
         (home / "cpuset.cpus").write_text(all_of_them)
         assert len(os.sched_getaffinity(other)) > 1
+        # What was all is chosen now, as a limit on processors chooses: it stays so.
+        os.sched_setaffinity(other, {0})
+        assert turns.hold(other)
+        turns.let_go(other)
+        turns.release()
+        assert os.sched_getaffinity(other) == {0}
     finally:
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
         (CPUSET / "cgroup.procs").write_text(f"{other}\n")
