@@ -75,28 +75,37 @@ def bounded_limits(
     grants: Sequence[_Yes],
 ) -> tuple[Mapping[str, Limit], Mapping[str, Limit], list[Problem]]:
     """The limits of a cell and of the session, and what was asked for above the most."""
-    limits: dict[str, Limit] = {}
-    session: dict[str, Limit] = {}
+    within, limited, session = _of_both(policy, system)
     problems: list[Problem] = []
-    for name, within, total in _of_both(policy, system):
-        limit = within
-        if request is not None and request.table is not None:
-            limit = _raised(limit, request.table.limits, request.origin, problems)
-        for grant in grants:
-            limit = _raised(limit, grant.table.limits, Origin(f"grant {grant.id}"), problems)
-        if not limit.amount.unlimited:
-            limits[name] = limit
-        if total is not None:
-            session[name] = total
-    return limits, session, problems
+    asked: list[tuple[model.LimitSet, Origin]] = []
+    if request is not None and request.table is not None and request.table.limits is not None:
+        asked.append((request.table.limits, request.origin))
+    for grant in grants:
+        if grant.table.limits is not None:
+            asked.append((grant.table.limits, Origin(f"grant {grant.id}")))
+    for wanted, origin in asked:
+        within = {n: _raised(limit, wanted, origin, problems) for n, limit in within.items()}
+    return _limited(within) if asked else limited, session, problems
 
 
 @lru_cache(maxsize=16)
-def _of_both(policy: Policy, system: Policy | None) -> tuple[tuple[str, Limit, Limit | None], ...]:
-    """Each limit with what the policies say of it, for a cell and for the session."""
-    return tuple((n, _both(policy, system, n), _total(policy, system, n)) for n in NAMES)
+def _of_both(
+    policy: Policy, system: Policy | None
+) -> tuple[Mapping[str, Limit], Mapping[str, Limit], Mapping[str, Limit]]:
+    """What the policies say of each limit for a cell, of those that limit anything, and of those
+    for the session.
+    """
+    within = {name: _both(policy, system, name) for name in NAMES}
+    totals = {name: _total(policy, system, name) for name in NAMES}
+    session = {name: total for name, total in totals.items() if total is not None}
+    return within, _limited(within), session
 
 
+def _limited(limits: Mapping[str, Limit]) -> Mapping[str, Limit]:
+    return {name: limit for name, limit in limits.items() if not limit.amount.unlimited}
+
+
+@lru_cache(maxsize=16)
 def person_limits(policy: Policy, system: Policy | None) -> Mapping[str, Limit]:
     """What all kernels of a person may use together: of both policies the smaller."""
     found: dict[str, Limit] = {}
@@ -151,10 +160,8 @@ def _own(policy: Policy, name: str) -> Limit:
     return Limit(name, amount, most, origin)
 
 
-def _raised(
-    limit: Limit, wanted: model.LimitSet | None, origin: Origin, problems: list[Problem]
-) -> Limit:
-    amount = None if wanted is None else getattr(wanted, limit.name)
+def _raised(limit: Limit, wanted: model.LimitSet, origin: Origin, problems: list[Problem]) -> Limit:
+    amount = getattr(wanted, limit.name)
     if amount is None:
         return limit
     if amount.value > limit.most.value:

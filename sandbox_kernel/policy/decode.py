@@ -118,6 +118,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind, include_extras=True)
 
 
+@functools.cache
 def _bare(kind: Any) -> Any:
     """`kind` without Annotated and without `| None`."""
     while True:

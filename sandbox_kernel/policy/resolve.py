@@ -138,20 +138,22 @@ def resolve(
     problems += found
     # Before the cell narrows: a denial must not go with the right that brought it.
     rights, denials = _denied_everywhere(rights)
-    rights += lines.fixed.given
+    fixed: Sequence[Right] = lines.fixed.given
     if cell is not None:
         problems += cell.problems
         table = _NOTHING if cell.table is None else cell.table
-        rights = _narrowed(rights, table, places, now)
+        rights = _narrowed([*rights, *fixed], table, places, now)
+        fixed = ()
         limits = narrow_limits(limits, table, cell.origin)
         rights, more = _denied_everywhere(rights)
         denials = tuple(sorted({*denials, *more}))
+    others = [right for right in rights if right.ends is None or right.ends > now]
     return Rights(
         policy=policy.name,
         policy_file=policy.file,
         system_file=None if system is None else system.file,
         digest=policy.digest + (system.digest if system else ""),
-        rights=_ordered(right for right in rights if right.ends is None or right.ends > now),
+        rights=_ordered(fixed, others),
         rules=lines.rules,
         refusals=refusals,
         denials=denials,
@@ -159,7 +161,9 @@ def resolve(
         session_limits=session,
         person_limits=person_limits(policy, system),
         places=settled,
+        carved_out=lines.carved_out,
         now=now,
+        next_expiry=min((right.ends for right in others if right.ends is not None), default=None),
         problems=tuple(sorted(set(problems))),
         unmet=tuple(unmet),
         **vars(bounded_settings(policy, system)),
@@ -315,7 +319,8 @@ def _denied_everywhere(rights: Sequence[Right]) -> tuple[list[Right], tuple[Deni
             carved = files.carve(right.entry, deny, ())
             if carved is None:
                 continue
-            right = replace(right, entry=carved)
+            if carved is not right.entry:
+                right = replace(right, entry=carved)
         kept.append(right)
     return kept, tuple(sorted(denials))
 
@@ -327,19 +332,19 @@ def _other_setting(entry: Entry, mentioned: Sequence[Entry]) -> bool:
     }
 
 
-def _ordered(rights: Iterable[Right]) -> tuple[Right, ...]:
-    """The same rights in the same order, however the lines stood."""
-    given: list[Right] = []
+def _ordered(fixed: Iterable[Right], others: Iterable[Right]) -> tuple[Right, ...]:
+    """All of them in the same order, however the lines stood. `fixed` are unique and in order."""
     unique: dict[object, Right] = {}
-    for right in rights:
-        if right is right.rule.given:
-            given.append(right)  # As unique as its line.
-        else:
-            unique[right.entry, right.through, right.grant_id, right.origin] = right
-    given.sort(key=_ORDER)  # Nearly all are in order already.
-    for right in unique.values():
-        insort(given, right, key=_ORDER)
-    return tuple(given)
+    for right in others:
+        unique[right.entry, right.through, right.grant_id, right.origin] = right
+    found = list(fixed)
+    if len(unique) < len(found):
+        for right in unique.values():
+            insort(found, right, key=_ORDER)
+    else:
+        found += unique.values()
+        found.sort(key=_ORDER)
+    return tuple(found)
 
 
 _ORDER = attrgetter("order")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 from . import model
 from .kinds import files, sockets
@@ -26,6 +28,9 @@ KIND_OF: Mapping[type, str] = {
     DisplayEntry: "display",
     ProcessEntry: "processes",
 }
+
+
+_KIND = attrgetter("kind")
 
 
 def _same(path: str) -> str:
@@ -194,8 +199,11 @@ class Rights(Settings):
 
     `rules` are all lines that could allow something, whatever their tier: what is not among them
     no answer of a person can grant.  `denials` are carved out of every right already and stand
-    here for messages.  `system_file` names the system policy, if there is one.  `limits` has
-    every limit that holds; a name that is absent is unlimited.
+    here for messages.  `carved_out` are the places that are closed to every right, and those that
+    none may change, by policy or as the kernel's own.  `system_file` names the system policy, if
+    there is one.  `limits` has every limit that holds; a name that is absent is unlimited.
+    `next_expiry` is when the first of these rights ends (seconds since the epoch): resolve again
+    then.  `rights` are sorted, by kind first.
     """
 
     policy: str
@@ -210,25 +218,16 @@ class Rights(Settings):
     session_limits: Mapping[str, Limit]
     person_limits: Mapping[str, Limit]
     places: Places
+    carved_out: tuple[tuple[PathPattern, ...], tuple[PathPattern, ...]]
     now: float
+    next_expiry: float | None = None
     problems: tuple[Problem, ...] = ()
     unmet: tuple[Unmet, ...] = ()
 
     def of(self, kind: str) -> tuple[Right, ...]:
         """The rights of one kind."""
-        return self._by_kind.get(kind, ())
-
-    @cached_property
-    def _by_kind(self) -> Mapping[str, tuple[Right, ...]]:
-        found: dict[str, list[Right]] = {}
-        for right in self.rights:
-            found.setdefault(right.kind, []).append(right)
-        return {kind: tuple(rights) for kind, rights in found.items()}
-
-    @cached_property
-    def next_expiry(self) -> float | None:
-        """When the first of these rights ends (seconds since the epoch): resolve again then."""
-        return min((r.ends for r in self.rights if r.ends is not None), default=None)
+        first = bisect_left(self.rights, kind, key=_KIND)
+        return self.rights[first : bisect_right(self.rights, kind, first, key=_KIND)]
 
     @cached_property
     def file_entries(self) -> tuple[FileEntry, ...]:

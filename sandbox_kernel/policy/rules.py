@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter
 
 from . import entries as make
@@ -20,6 +20,9 @@ from .kinds import choices, files, names, paths, sockets
 from .load import Policy
 from .problems import Origin, Problem
 from .rights import KIND_OF, Entry, Places, Refusal, Right, Rule, written
+
+#: Places that are closed to every right, and those that no right may change.
+CarvedOut = tuple[tuple[paths.PathPattern, ...], tuple[paths.PathPattern, ...]]
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,12 @@ class Fixed:
 class Bounded:
     """The lines of a policy within the system policy, in one order however they stood.
 
-    `moving` are those for files and sockets.
+    `moving` are those for files and sockets.  `carved_out` is what `Rights` has under that name.
     """
 
     moving: tuple[Rule, ...]
     fixed: Fixed
+    carved_out: CarvedOut
     problems: tuple[Problem, ...]
 
     def of(self, entry: Entry) -> tuple[Rule, ...]:
@@ -50,7 +54,7 @@ class Bounded:
             return tuple(rule for rule in self.moving if type(rule.entry) is kind)
         return self.fixed.by_type.get(kind, ())
 
-    @property
+    @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """All of them."""
         return tuple(sorted((*self.moving, *self.fixed.rules), key=_ORDER))
@@ -82,7 +86,7 @@ class KnownLines:
         """As `lines_of`."""
         wanted = (policy, system, replace(places, canonical=_as_given), tuple(revoked))
         known = self._lines if self._of == wanted else None
-        if known is not None and all(places.canonical(p) == real for p, real in self._led.items()):
+        if known is not None and self.lead_as_before(places):
             return known
         led = {}
 
@@ -94,6 +98,10 @@ class KnownLines:
         timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
         self._of, self._led, self._lines = wanted, led, found if timeless else None
         return found
+
+    def lead_as_before(self, places: Places) -> bool:
+        """Whether every path that the lines name leads where it led."""
+        return all(places.canonical(path) == real for path, real in self._led.items())
 
 
 def _as_given(path: str) -> str:
@@ -126,7 +134,7 @@ def bounded_rules(
     rules = _moving(policy, places, now)
     if system is not None:
         rules = _bounded(rules, _moving(system, places, now))
-    deny, read_only = _carved_out(refusals, places)
+    deny, read_only = carved_out = _carved_out(refusals, places)
     kept: list[Rule] = []
     problems: list[Problem] = []
     for rule in rules:
@@ -139,7 +147,8 @@ def bounded_rules(
         kept.append(replace(rule, entry=entry))
     others = tuple(r for r in refusals if not isinstance(r.entry, files.FileEntry))
     fixed = _fixed_rules(policy, system, others)
-    return Bounded(tuple(sorted(_unique(kept), key=_ORDER)), fixed, tuple(problems))
+    moving = tuple(sorted(_unique(kept), key=_ORDER))
+    return Bounded(moving, fixed, carved_out, tuple(problems))
 
 
 _ORDER = attrgetter("order")
@@ -275,9 +284,7 @@ class _ModuleIndex:
         return found + self._below.get(entry.name, [])
 
 
-def _carved_out(
-    refusals: Sequence[Refusal], places: Places
-) -> tuple[tuple[paths.PathPattern, ...], tuple[paths.PathPattern, ...]]:
+def _carved_out(refusals: Sequence[Refusal], places: Places) -> CarvedOut:
     """What is taken out of every grant of files: closed places, and unchangeable ones."""
     deny: set[paths.PathPattern] = set()
     read_only: set[paths.PathPattern] = set()

@@ -107,18 +107,21 @@ class CellWatch:
         if restored and not self._supervisor.busy:  # Else the end of the request does it.
             self.copies.restored()
 
-    def follow(self, rights: Rights) -> None:
+    def follow(self, rights: Rights, running: Mapping[str, Limit]) -> None:
         """Called when other rights hold: at the start, and after each change.
 
-        Raises `MonitorFailed` when the operating system does not let us move a wall.
+        `running` are the limits of the cell that runs, if one does, which may be lower. Raises
+        `MonitorFailed` when the operating system does not let us move a wall.
         """
         self.spawns = rights.spawn
         self.copies.follow(rights)
         self.monitor.yields_after = rights.yields_after
         self.monitor.change_session(rights.session_limits)
-        self.monitor.change(rights.limits)
+        if self.monitor.standing == rights.limits and self.monitor.limits == running:
+            return  # As nearly always.
+        self.monitor.change(rights.limits, running)
         self.outer_wall.hold(rights.limits)
-        caps = _caps(rights.limits)
+        caps = _caps(running)
         if caps != self._caps:
             self._caps = caps
             self._supervisor.gate.raise_limit(caps)

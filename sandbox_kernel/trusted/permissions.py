@@ -156,6 +156,7 @@ class Permissions:
         self.questions.begin_cell()
         with one_moment():
             self._read_again()
+            self.session.look_again()
             self.cell_rights = self.session.for_cell(metadata)
             if self.cell_rights is not self._followed:
                 self._follow()
@@ -228,7 +229,7 @@ class Permissions:
         self._watch_expiry(rights)
         display: Any = rights.display
         self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
-        self._supervisor.watch.follow(self.session.rights)
+        self._supervisor.watch.follow(self.session.rights, rights.limits)
         taken = self._supervisor.opened.follow(rights)
         if self._told != (self._supervisor.worker, self.worker_settings()):
             self.tell_worker()  # A grant of files changes nothing of it.

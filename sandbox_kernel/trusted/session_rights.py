@@ -66,6 +66,11 @@ class SessionRights:
             self._ends = math.inf if ends is None else ends
         return self._kept
 
+    def look_again(self) -> None:
+        """Have the rights be about the places to which the paths of the policy lead by now."""
+        if not self._lines.lead_as_before(self.places):
+            self._changed()
+
     def for_cell(self, metadata: object) -> Rights:
         """What holds in a cell with this `metadata.sandbox`; it narrows and never adds."""
         if metadata is None:
@@ -145,6 +150,8 @@ class SessionRights:
 
     def _still_revoked(self, grant: Grant) -> list[RequestTable]:
         """What was taken back and is not touched by a new yes."""
+        if not self._revoked:
+            return []
         given = grant.entries(self.places)
 
         def touched(table: RequestTable) -> bool:

@@ -92,7 +92,7 @@ class Supervisor:
         if doors is not None:
             self.watch.monitor.count("connections", lambda: float(doors.open_connections()))
         if session is not None:
-            self.watch.follow(session.rights)
+            self.watch.follow(session.rights, session.rights.limits)
 
     async def run(self) -> None:
         """Start a worker, serve until shutdown. The channels are bound."""

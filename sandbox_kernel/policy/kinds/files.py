@@ -7,10 +7,10 @@ Modes are a chain: `read`, then `create` (new files too), `append` (adding to fi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..model import Mode
-from .paths import PathPattern
+from .paths import PathPattern, is_below
 
 N = TypeVar("N", int, float)
 
@@ -64,19 +64,20 @@ def weaker(a: Mode, b: Mode) -> Mode:
 
 def meet(a: FileEntry, b: FileEntry) -> FileEntry | None:
     """What both allow."""
-    places = _narrowest((*a.places, *b.places))
+    places = narrowest((*a.places, *b.places))
     if places is None:
         return None
-    met = FileEntry(
+    mode = weaker(a.mode, b.mode)
+    changes = mode != "read"
+    return FileEntry(
         places=places,
-        mode=weaker(a.mode, b.mode),
+        mode=mode,
         deny=_joined(a.deny, b.deny),
-        read_only=_joined(a.read_only, b.read_only),
-        max_bytes=_least(a.max_bytes, b.max_bytes),
-        max_count=_least(a.max_count, b.max_count),
+        read_only=_joined(a.read_only, b.read_only) if changes else (),
+        max_bytes=_least(a.max_bytes, b.max_bytes) if changes else None,
+        max_count=_least(a.max_count, b.max_count) if changes else None,
         expires_at=_least(a.expires_at, b.expires_at),
     )
-    return _readable(met) if met.mode == "read" else met
 
 
 def carve(
@@ -93,18 +94,13 @@ def carve(
         mode = "read"
     touching = tuple(d for d in deny if all(d.may_touch(place) for place in entry.places))
     closed = tuple(r for r in read_only if all(r.may_touch(place) for place in entry.places))
-    carved = replace(
-        entry,
-        mode=mode,
-        deny=_joined(entry.deny, touching),
-        read_only=_joined(entry.read_only, closed),
-    )
-    return _readable(carved) if mode == "read" else carved
-
-
-def _readable(entry: FileEntry) -> FileEntry:
-    """An entry of mode `read`, without what speaks of changes only."""
-    return replace(entry, read_only=(), max_bytes=None, max_count=None)
+    more: dict[str, Any] = {"mode": mode, "deny": _joined(entry.deny, touching)}
+    if mode == "read":  # Without what speaks of changes only.
+        more |= {"read_only": (), "max_bytes": None, "max_count": None}
+    else:
+        more["read_only"] = _joined(entry.read_only, closed)
+    same = all(getattr(entry, name) == value for name, value in more.items())
+    return entry if same else replace(entry, **more)
 
 
 def written(entry: FileEntry, folder: str) -> dict[str, object]:
@@ -125,8 +121,14 @@ def shown(path: str, folder: str) -> str:
     return path.removeprefix(prefix)
 
 
-def _narrowest(places: tuple[PathPattern, ...]) -> tuple[PathPattern, ...] | None:
+def narrowest(places: tuple[PathPattern, ...]) -> tuple[PathPattern, ...] | None:
     """Drop places that cover another one; None when two can have nothing in common."""
+    if not any(place.is_glob for place in places):
+        # The lowest is below all others, or two of them have nothing in common.
+        lowest = max(places, key=lambda place: len(place.real))
+        if not all(is_below(lowest.real, other.real) for other in places):
+            return None
+        return (min(place for place in places if place.real == lowest.real),)
     kept: list[PathPattern] = []
     for place in sorted(set(places)):
         if any(not place.may_touch(other) for other in places):
@@ -147,7 +149,7 @@ def _implied(place: PathPattern, other: PathPattern) -> bool:
 
 
 def _joined(a: tuple[PathPattern, ...], b: tuple[PathPattern, ...]) -> tuple[PathPattern, ...]:
-    return tuple(sorted({*a, *b}))
+    return tuple(sorted({*a, *b})) if a or b else ()
 
 
 def _least(a: N | None, b: N | None) -> N | None:

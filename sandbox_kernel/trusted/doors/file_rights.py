@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
-from ...policy.kinds.paths import PathPattern, literal
+from ...policy.kinds.paths import PathPattern
 from ...policy.rights import Rights
-from ..real_path import real_path
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,9 @@ def file_rights(rights: Rights) -> FileRights:
     )
     if not entries:
         return FileRights()  # Nothing is open that could be closed again.
-    deny = {denial.pattern for denial in rights.denials}
-    read_only: set[PathPattern] = set()
+    deny, read_only = map(set, rights.carved_out)
+    deny.update(denial.pattern for denial in rights.denials)
     for entry, _ in entries:
         deny.update(entry.deny)
         read_only.update(entry.read_only)
-    for refusal in rights.refusals:
-        if isinstance(refusal.entry, FileEntry):
-            (deny if refusal.entry.mode == "read" else read_only).update(refusal.entry.places)
-    canonical = real_path
-    deny.update(literal(path, canonical) for path in rights.places.closed)
-    read_only.update(literal(path, canonical) for path in rights.places.read_only)
     return FileRights(entries, tuple(sorted(deny)), tuple(sorted(read_only)))

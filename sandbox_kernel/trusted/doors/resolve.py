@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from ..real_path import is_plain
 from . import _sys_files
 
 MOST_LINKS = 40  # as the kernel's own bound, path_resolution(7)
@@ -101,6 +102,8 @@ def canonical(path: str) -> str:
 
     Raises OSError (ELOOP) past MOST_LINKS links.
     """
+    if is_plain(path):
+        return path
     todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
     done = "/"
     links = 0

@@ -58,7 +58,7 @@ class Monitor:
     ) -> None:
         """`limits` hold for a cell, `session` for all cells together; both come from a policy."""
         self.host, self.force = host, Force(host)
-        self._standing = dict(limits)
+        self.standing = dict(limits)
         self._limits = dict(limits)
         self._session = dict(session or {})
         #: Limits for all kernels of the person, and those kernels; None where nobody counts them.
@@ -208,8 +208,8 @@ class Monitor:
                 self.force.kill_unmeasured(failure, "at the end of a cell")
         self._begin = None
         self._escalation = Escalation()
-        if self._limits != self._standing:
-            self._set(self._standing)
+        if self._limits != self.standing:
+            self._set(self.standing)
         self._idle()
         return last
 
@@ -273,13 +273,13 @@ class Monitor:
         """What holds for the running cell, or for the next one."""
         return self._limits
 
-    def change(self, limits: Mapping[str, Limit]) -> None:
-        """Other limits hold from now on, for the running cell too.
+    def change(self, standing: Mapping[str, Limit], running: Mapping[str, Limit]) -> None:
+        """Other limits hold from now on: `running` for the cell that runs, `standing` after it.
 
         Raises `MonitorFailed` when the operating system does not let us set a wall.
         """
-        self._standing = {**limits}
-        self._set(dict(limits))
+        self.standing = dict(standing)
+        self._set(dict(running))
         if self._begin is not None and self._escalation.told_at is None:
             self._schedule(0.0)
 
