@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from .asking import question_for
 from .audit import AuditError
 from .capabilities.verdict import Denied
 from .questions import SCOPE_OF, Choice, Question
+from .real_path import real_path
 
 if TYPE_CHECKING:
     from .permissions import Permissions
@@ -161,7 +161,7 @@ class CellQuestions:
         if scope is None:
             return False
         leads = tuple(denied.real for denied in question.denied if denied.kind == "files")
-        if any(real and os.path.realpath(real) != real for real in leads):
+        if any(real and real_path(real) != real for real in leads):
             permissions.problem("nothing was granted: what was asked for leads elsewhere by now")
             return False
         request = Request(question.request, Origin("the person's answer"))

@@ -102,6 +102,7 @@ class Channels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._session = uuid.uuid4().hex
+        self._unsigned = hmac.new(connection.key, digestmod=connection.digest)
         self._count = 0
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._handlers: dict[str, Handler] = {}
@@ -223,9 +224,8 @@ class Channels:
         return Incoming(name, identities, header, content, metadata, parts[4:], prompt)
 
     def _sign(self, parts: Sequence[bytes]) -> bytes:
-        mac = hmac.new(self._connection.key, digestmod=self._connection.digest)
-        for part in parts:
-            mac.update(part)
+        mac = self._unsigned.copy()
+        mac.update(b"".join(parts))
         return mac.hexdigest().encode()
 
     def _transmit(

@@ -18,6 +18,9 @@ from ..shared.errors import Denied as Refused
 from .channels import Incoming
 from .real_path import one_moment
 
+#: Commands after which other places are open or closed.
+_CHANGES_RIGHTS = frozenset({"grant", "revoke", "narrow", "decide"})
+
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ class Control:
             return _refusal("BadArguments", "the arguments of a command are an object")
         if permissions is None:
             return _refusal("NoPolicy", "the policy cannot be used; see the reply to any cell")
+        if command in _CHANGES_RIGHTS and self._supervisor.doors is not None:
+            self._supervisor.doors.rouse()
         try:
             body = commands[command](permissions, arguments)
         except Refused as error:

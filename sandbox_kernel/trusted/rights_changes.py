@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..policy import Grant, Origin, Request, parse_grant, parse_request
+from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
 from ..policy.request import plain_request
+from ..policy.rights import KIND_OF
 from ..shared.errors import Denied as Refused
 from .access import accesses, decide
 from .approvals import StoreError
 from .audit import Event
-from .capabilities.out_of_bounds import out_of_bounds
+from .capabilities.out_of_bounds import as_asked, out_of_bounds
 from .capabilities.verdict import Denied
 
 if TYPE_CHECKING:
     from .permissions import Permissions
     from .supervisor import Supervisor
+
+#: Of an event that is told to the clients: its content, and what the audit log says.
+_News = tuple[dict[str, Any], list[dict[str, Any]]]
 
 _KINDS = ("files", "sockets", "modules", "environment", "display", "processes")
 
@@ -48,9 +52,7 @@ class RightsChanges:
             for tell in news:
                 tell()
 
-    def _renew(
-        self, kind: str, body: dict[str, Any], event: Event, *records: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _renew(self, kind: str, event: Event, news: Callable[[], _News]) -> dict[str, Any]:
         """Have all follow what the session has by now; what it took to take access away.
 
         That it was changed is recorded and told also when following fails.
@@ -58,6 +60,7 @@ class RightsChanges:
         taken: dict[str, Any] = {}
 
         def tell() -> None:
+            body, records = news()
             for fields in records:
                 self._permissions.record(event, **fields)
             self._supervisor.event(kind, {**body, **taken})
@@ -77,21 +80,33 @@ class RightsChanges:
         table = _well_formed(request)
         if not any(getattr(table, kind) for kind in _KINDS):
             raise Refused('the grant names nothing; write e.g. {"files": [{"path": "data"}]}')
-        left_out = [denied.text for denied in out_of_bounds(table, self._permissions.rights)]
-        grant = self._permissions.session.new_grant(request, source, scope)
-        if left_out and not self._permissions.session.would(grant):
-            raise Refused("nothing of that can be granted: " + "; ".join(left_out))
-        self.put_in_force(grant)
+        session = self._permissions.session
+        grant = session.new_grant(request, source, scope)
+        would = session.would(grant)
+        left_out: list[str] = []
+        if not _holds_whole(grant, would):
+            denied = out_of_bounds(table, self._permissions.rights)
+            left_out = [each.text for each in denied]
+            before = {(right.entry, right.rule) for right in session.rights.rights}
+            if left_out and before >= {(right.entry, right.rule) for right in would.rights}:
+                raise Refused("nothing of that can be granted: " + "; ".join(left_out))
+        self.put_in_force(grant, would)
         return {"ids": [grant.id], "left_out": left_out}
 
-    def put_in_force(self, grant: Grant) -> None:
-        """Let a yes hold from now on, for the running cell too."""
-        self._permissions.session.add(grant)
-        wanted = plain_request(grant.table)
+    def put_in_force(self, grant: Grant, would: Rights | None = None) -> None:
+        """Let a yes hold from now on, for the running cell too.
+
+        `would`: what the session has just said would hold with it.
+        """
+        self._permissions.session.add(grant, would)
         source, lasts = grant.source, grant.scope
-        record = {"grant": grant.id, "who": source, "lasts": lasts, "text": as_text(wanted)}
-        body = {"id": grant.id, "by": source, "for": lasts, **wanted}
-        self._renew("granted", body, "granted", record)
+
+        def news() -> _News:
+            wanted = plain_request(grant.table)
+            record = {"grant": grant.id, "who": source, "lasts": lasts, "text": as_text(wanted)}
+            return {"id": grant.id, "by": source, "for": lasts, **wanted}, [record]
+
+        self._renew("granted", "granted", news)
 
     def revoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Take a grant back, by its id or by what `grant` took. Raises `shared.errors.Denied`."""
@@ -107,7 +122,7 @@ class RightsChanges:
             removed = self._permissions.session.remove_by_words(request)
         self._forget_approvals(removed)
         records = [{"grant": identity, "who": "client"} for identity in removed]
-        taken = self._renew("revoked", {"ids": removed}, "revoked", *records)
+        taken = self._renew("revoked", "revoked", lambda: ({"ids": removed}, records))
         return {"revoked": removed, **taken}
 
     def _forget_approvals(self, removed: list[str]) -> None:
@@ -125,7 +140,7 @@ class RightsChanges:
         _well_formed(request)
         grant = self._permissions.session.narrow(str(arguments.get("id")), request)
         record = {"grant": grant.id, "who": "client", "text": as_text(rest)}
-        taken = self._renew("narrowed", {"id": grant.id}, "narrowed", record)
+        taken = self._renew("narrowed", "narrowed", lambda: ({"id": grant.id}, [record]))
         return {"id": grant.id, **plain_request(grant.table), **taken}
 
     def change_limits(self, wanted: dict[str, Any]) -> None:
@@ -133,7 +148,7 @@ class RightsChanges:
         self._supervisor.watch.check_change(wanted)
         self._permissions.session.change_limits(wanted)
         record = {"kind": "limits", "who": "client", "text": as_text(wanted)}
-        self._renew("limits", {"limits": wanted}, "granted", record)
+        self._renew("limits", "granted", lambda: ({"limits": wanted}, [record]))
 
     def explain(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         """Whether each thing that a request names would be allowed, by which rule, and if not
@@ -157,6 +172,17 @@ class RightsChanges:
                 told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
             answers.append(told)
         return answers
+
+
+def _holds_whole(grant: Grant, rights: Rights) -> bool:
+    """Whether these rights hold all that was said yes to, each thing through one line."""
+    return all(
+        any(
+            right.grant_id == grant.id and as_asked(right.entry, entry)
+            for right in rights.of(KIND_OF[type(entry)])
+        )
+        for entry in grant.entries(rights.places)
+    )
 
 
 def as_text(wanted: object) -> str:

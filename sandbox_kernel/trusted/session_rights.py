@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..policy import Grant, Origin, Places, Request, Right, Rights, parse_request, resolve
+from ..policy import Grant, Origin, Places, Request, Rights, parse_request, resolve
 from ..policy.entries import entries, meet
 from ..policy.model import RequestTable
 from ..policy.resolve import YesFrom
@@ -61,10 +61,13 @@ class SessionRights:
     def rights(self) -> Rights:
         """What holds now, outside of any cell's own narrowing."""
         if self._kept is None or self._clock() >= self._ends:
-            self._kept = self._resolved(None)
-            ends = self._kept.next_expiry
-            self._ends = math.inf if ends is None else ends
+            self._keep(self._resolved(None))
+        assert self._kept is not None
         return self._kept
+
+    def _keep(self, rights: Rights) -> None:
+        self._kept = rights
+        self._ends = math.inf if rights.next_expiry is None else rights.next_expiry
 
     def look_again(self) -> None:
         """Have the rights be about the places to which the paths of the policy lead by now."""
@@ -123,18 +126,16 @@ class SessionRights:
         self.places = places
         self._changed()
 
-    def would(self, grant: Grant) -> tuple[Right, ...]:
-        """The rights that a grant would add, without adding it."""
-        before = {(r.entry, r.rule) for r in self.rights.rights}
+    def would(self, grant: Grant) -> Rights:
+        """What would hold with a grant, without adding it."""
         revoked = self._revoked
         self._revoked = self._still_revoked(grant)
         self.grants[grant.id] = grant
         try:
-            after = self._resolved(None)
+            return self._resolved(None)
         finally:
             del self.grants[grant.id]
             self._revoked = revoked
-        return tuple(r for r in after.rights if (r.entry, r.rule) not in before)
 
     def new_grant(self, request: Request, source: YesFrom, scope: Any = "session") -> Grant:
         """A grant with a fresh id, not yet in force. The request must be well-formed."""
@@ -142,11 +143,16 @@ class SessionRights:
         identity = f"grant-{next(self._numbers)}"
         return Grant(identity, request.table, source, scope, self._clock())
 
-    def add(self, grant: Grant) -> None:
-        """Put a grant in force; what it touches is no longer taken back."""
+    def add(self, grant: Grant, would: Rights | None = None) -> None:
+        """Put a grant in force; what it touches is no longer taken back.
+
+        `would`: what `would` has just said of it.
+        """
         self._revoked = self._still_revoked(grant)
         self.grants[grant.id] = grant
         self._changed()
+        if would is not None:
+            self._keep(would)
 
     def _still_revoked(self, grant: Grant) -> list[RequestTable]:
         """What was taken back and is not touched by a new yes."""

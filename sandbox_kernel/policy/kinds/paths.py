@@ -109,8 +109,10 @@ def pattern(written: str, folder: str, home: str, canonical: Canonical) -> PathP
     elif written.startswith("/"):
         base = "/"
     segments = [segment for segment in text.split("/") if segment not in ("", ".")]
-    wild = next((i for i, segment in enumerate(segments) if _is_wild(segment)), len(segments))
-    plain, rest = [_unescaped(segment) for segment in segments[:wild]], segments[wild:]
+    plain, rest = segments, segments[:0]
+    if _WILD.search(text):
+        wild = next((i for i, segment in enumerate(segments) if _is_wild(segment)), len(segments))
+        plain, rest = [_unescaped(segment) for segment in segments[:wild]], segments[wild:]
     if ".." in rest:
         raise PathError(f"{written!r}: '..' cannot follow a wildcard")
     prefix = _normal(posixpath.join(base, *plain))

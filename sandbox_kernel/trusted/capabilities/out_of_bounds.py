@@ -39,9 +39,13 @@ def out_of_bounds(table: model.RequestTable, rights: Rights) -> tuple[Denied, ..
 def _covers(rule: Entry, entry: Entry) -> bool:
     """Whether a line covers an entry, its own meters and denials aside."""
     met = meet(rule, entry)
-    if met is None or met == entry:
-        return met is not None
-    # The line may meter or close a part; what is left is still what was meant.
+    return met is not None and as_asked(met, entry)
+
+
+def as_asked(met: Entry, entry: Entry) -> bool:
+    """Whether what is left of an entry is what was meant: it may be metered, or closed in part."""
+    if met == entry:
+        return True
     same = ("places", "mode", "host", "ports", "use", "name", "level", "what", "spawn")
     return all(getattr(met, key, None) == getattr(entry, key, None) for key in same)
 

@@ -56,6 +56,8 @@ class Warden:
         self._turns = SameProcessor()
         #: Whether it has answered since a worker was ordered.
         self._idle = False
+        #: Whether it waits awake.
+        self._roused = False
         self._roots = _roots(spec)
         self.warnings = self._roots.warnings
         level = spec.forced_level.value if spec.forced_level else None
@@ -92,6 +94,15 @@ class Warden:
         answer = self._ask({**message, "do": "door"}, list(fds), given)
         return answer, given
 
+    def rouse(self) -> None:
+        """Tell it that an operation comes within a millisecond, so that it is awake by then.
+
+        To wake what sleeps takes longer than most operations do; meanwhile there is other work.
+        """
+        if self._idle and not self._roused and len(os.sched_getaffinity(0)) > 1:
+            self._send({"do": "rouse"})
+            self._roused = True
+
     def close(self) -> None:
         """End the warden and with it every worker; their scratch is removed. Idempotent."""
         self._ahead.close()
@@ -107,7 +118,8 @@ class Warden:
     ) -> dict[str, Any]:
         self._counter += 1
         # It must not be held while it makes a worker: what it has answered, it is through with.
-        held = self._idle and self._turns.hold(self.pid)
+        held = self._idle and not self._roused and self._turns.hold(self.pid)
+        self._roused = False
         try:
             self._send({**message, "re": self._counter}, fds)
             readable, _, _ = select.select([self._control], [], [], MOUNT_ANSWER_SECONDS)

@@ -19,9 +19,12 @@ class Receiver:
         self._room = bytearray(PACKET)
         self._space = socket.CMSG_SPACE(most_fds * array.array("i").itemsize)
 
-    def receive(self) -> tuple[bytes, list[int]]:
-        """The next packet and its descriptors; empty when the other end is closed."""
-        length, messages, _, _ = self._link.recvmsg_into([self._room], self._space)
+    def receive(self, flags: int = 0) -> tuple[bytes, list[int]]:
+        """The next packet and its descriptors; empty when the other end is closed.
+
+        `flags` as of recvmsg(2).
+        """
+        length, messages, _, _ = self._link.recvmsg_into([self._room], self._space, flags)
         fds = array.array("i")
         for level, kind, data in messages:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

@@ -10,6 +10,7 @@ Commands, one JSON object a packet on descriptor 3:
 - `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
 - `plan`: what the worker's root is made of. A worker that was launched before waits for it.
 - `door`, answered with the same `re`: an operation of the mount door; see door_mounts.
+- `rouse`: an order comes within a millisecond; to be waited for awake.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 from . import _sys_linux as linux
 from . import init
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from .host_scratch import HostScratch
 
 CONTROL_FD = 3
+#: Seconds to stay awake for an order that is announced.
+AWAKE_SECONDS = 0.002
 
 
 class Stop(BaseException):
@@ -63,12 +67,16 @@ class Warden:
     def serve(self) -> None:
         """Until the supervisor closes its end."""
         orders = Receiver(self.control, 253)
+        awake = False
         while True:
-            data, fds = orders.receive()
+            data, fds = _soon(orders) if awake else orders.receive()
             if not data:
                 return
             message = json.loads(data)
             do = message["do"]
+            awake = do == "rouse"
+            if awake:
+                continue
             if do == "begin":
                 self._prepare(message)
             elif do == "plan":
@@ -217,6 +225,17 @@ class Warden:
         socket.send_fds(self.control, [packet], given)
         for fd in given:
             os.close(fd)
+
+
+def _soon(orders: Receiver) -> tuple[bytes, list[int]]:
+    """The next order, waited for awake at first."""
+    end = time.monotonic() + AWAKE_SECONDS
+    while time.monotonic() < end:
+        try:
+            return orders.receive(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            os.sched_yield()  # Whoever writes the order may need this very processor.
+    return orders.receive()
 
 
 def try_namespaces() -> str:

@@ -169,6 +169,11 @@ class Doors:
             calls.attach(self._sockets)
         self.follow(rights)
 
+    def rouse(self) -> None:
+        """Rights are about to change: whoever carries it out may wake up meanwhile."""
+        if isinstance(self._files, MountedFiles):
+            self._warden.rouse()
+
     def follow(self, rights: Rights) -> Taken:
         """Rights have changed: a grant, a revocation, a narrowing. What it took to take away."""
         self._recent.clear()

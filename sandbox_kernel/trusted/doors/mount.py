@@ -37,6 +37,9 @@ class Warden(Protocol):
     ) -> tuple[dict[str, Any], list[int]]:
         """Have one operation carried out. Raises OSError with the warden's error number."""
 
+    def rouse(self) -> None:
+        """Have the warden be awake when the next operation comes, within a millisecond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:

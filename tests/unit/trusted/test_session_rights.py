@@ -80,11 +80,12 @@ def test_a_new_yes_lifts_what_was_taken_back(session: SessionRights) -> None:
     session.remove_by_words(request({"modules": ["torch"]}))
 
     grant = session.new_grant(request({"modules": ["torch"]}), "person")
-    assert session.would(grant)
+    would = session.would(grant)
+    assert would.modules == {"torch"}
     assert not session.rights.modules
-    session.add(grant)
+    session.add(grant, would)
 
-    assert session.rights.modules == {"torch"}
+    assert session.rights == would
 
 
 def test_what_nobody_has_cannot_be_taken_back(session: SessionRights) -> None:
