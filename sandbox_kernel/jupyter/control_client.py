@@ -7,8 +7,8 @@ docs/protocol.md describes the messages.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import queue
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
 
@@ -52,7 +53,7 @@ class ControlClient:
             raise NoAnswer(str(error)) from None
         self._client = BlockingKernelClient()
         self._client.load_connection_file(self.connection_file)
-        self._channel: Any = self._client.control_channel
+        self._socket = self._client.connect_control()
 
     def __enter__(self) -> ControlClient:
         return self
@@ -67,6 +68,7 @@ class ControlClient:
 
     def close(self) -> None:
         """Close the sockets."""
+        self._socket.close()
         self._client.stop_channels()
 
     def command(
@@ -82,13 +84,16 @@ class ControlClient:
         """
         content = {"command": command, "arguments": dict(arguments or {})}
         message = self._client.session.msg("sandbox_request", content)
-        self._channel.send(message)
+        self._client.session.send(self._socket, message)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
+            self._socket.rcvtimeo = math.ceil(1000 * left)
             try:
-                reply = self._channel.get_msg(timeout=left)
-            except queue.Empty:
+                frames = self._socket.recv_multipart()
+            except zmq.Again:
                 break
+            _, parts = self._client.session.feed_identities(frames)
+            reply = self._client.session.deserialize(parts)
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 body: dict[str, Any] = reply["content"]
                 if body.get("status") != "ok":

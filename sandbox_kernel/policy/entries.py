@@ -26,6 +26,8 @@ MEET: dict[type, Callable[[Entry, Entry], Entry | None]] = {
     choices.ProcessEntry: cast("Callable[[Entry, Entry], Entry | None]", choices.meet_processes),
 }
 
+_MEANT = ("places", "mode", "host", "ports", "use", "name", "level", "what", "spawn")
+
 T = TypeVar("T")
 
 
@@ -34,6 +36,15 @@ def meet(a: Entry, b: Entry) -> Entry | None:
     if type(a) is not type(b):
         return None
     return MEET[type(a)](a, b)
+
+
+def as_asked(met: Entry, asked: Entry) -> bool:
+    """Whether what a line allows of an entry is what was meant: it may be metered, or closed in
+    part.
+    """
+    return met == asked or all(
+        getattr(met, key, None) == getattr(asked, key, None) for key in _MEANT
+    )
 
 
 def entries(lines: Lines, places: Places, start: float) -> Iterator[tuple[Entry, str, int]]:
@@ -76,7 +87,7 @@ def file_entry(
     return files.FileEntry(
         places=(_pattern(line.path, places),),
         mode=line.mode,
-        deny=tuple(sorted({p for text in line.deny for p in both_forms(text, places)})),
+        deny=paths.ordered(p for text in line.deny for p in both_forms(text, places)),
         max_bytes=_bytes(line.max_bytes),
         max_count=line.max_count,
         expires_at=expiry(line.expires, start),

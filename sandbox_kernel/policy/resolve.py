@@ -36,7 +36,7 @@ from .load import Policy
 from .problems import Problem
 from .request import Request, Scope
 from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
-from .rules import Bounded, KnownLines, lines_of
+from .rules import Bounded, KnownLines, lines_of, settle
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 
@@ -110,11 +110,14 @@ def resolve(
     same session faster, and no different.  Raises nothing on any request; policies have been
     checked by `load`.
     """
-    settled = _settled(places)
+    settled = settle(places) if known is None else known.settled(places)
     # One look at each path: all that is computed here is about the same moment.
-    places = replace(settled, canonical=cache(settled.canonical))
-    find_lines = lines_of if known is None else known.of
-    refusals, lines = find_lines(policy, system, places, revoked, now)
+    look = cache(settled.canonical)
+    places = replace(settled, canonical=look)
+    if known is None:
+        refusals, lines = lines_of(policy, system, places, revoked, now)
+    else:
+        refusals, lines = known.of(policy, system, settled, look, revoked, now)
     problems = list(lines.problems)
     rights = [rule.given for rule in lines.moving if rule.tier == "given"]
     unmet: list[Unmet] = []
@@ -125,13 +128,17 @@ def resolve(
             rights += got
             unmet += missed
     grants = [grant for grant in grants if grant.ends is None or grant.ends > now]
+    in_part = set()
     for grant in grants:
         for entry in grant.entries(places):
-            rights += [
+            got = [
                 Right(met, rule, grant.source, grant.id, grant.ends)
                 for rule in lines.of(entry)
                 if (met := meet(entry, rule.entry)) is not None
             ]
+            rights += got
+            if not any(make.as_asked(right.entry, entry) for right in got):
+                in_part.add(grant.id)
     rights, found = _without_planted_links(rights, places)
     problems += found
     limits, session, found = bounded_limits(policy, system, request, grants)
@@ -161,6 +168,7 @@ def resolve(
         session_limits=session,
         person_limits=person_limits(policy, system),
         places=settled,
+        in_part=frozenset(in_part),
         carved_out=lines.carved_out,
         now=now,
         next_expiry=min((right.ends for right in others if right.ends is not None), default=None),
@@ -168,13 +176,6 @@ def resolve(
         unmet=tuple(unmet),
         **vars(bounded_settings(policy, system)),
     )
-
-
-def _settled(places: Places) -> Places:
-    """Every path resolved, so that later comparisons are between resolved paths."""
-    folder = places.canonical(places.folder)
-    own = () if places.notebook is None else (places.notebook,)
-    return replace(places, folder=folder, read_only=tuple(sorted({*places.read_only, *own})))
 
 
 def _asked(
@@ -312,7 +313,7 @@ def _denied_everywhere(rights: Sequence[Right]) -> tuple[list[Right], tuple[Deni
         if isinstance(right.entry, files.FileEntry)
         for pattern in right.entry.deny
     }
-    deny = tuple(sorted({denial.pattern for denial in denials}))
+    deny = paths.ordered(denial.pattern for denial in denials)
     kept = []
     for right in rights:
         if isinstance(right.entry, files.FileEntry):

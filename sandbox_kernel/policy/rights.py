@@ -202,6 +202,7 @@ class Rights(Settings):
     here for messages.  `carved_out` are the places that are closed to every right, and those that
     none may change, by policy or as the kernel's own.  `system_file` names the system policy, if
     there is one.  `limits` has every limit that holds; a name that is absent is unlimited.
+    `in_part` are the ids of the grants of which some thing lies in no line as it was asked for.
     `next_expiry` is when the first of these rights ends (seconds since the epoch): resolve again
     then.  `rights` are sorted, by kind first.
     """
@@ -220,6 +221,7 @@ class Rights(Settings):
     places: Places
     carved_out: tuple[tuple[PathPattern, ...], tuple[PathPattern, ...]]
     now: float
+    in_part: frozenset[str] = frozenset()
     next_expiry: float | None = None
     problems: tuple[Problem, ...] = ()
     unmet: tuple[Unmet, ...] = ()

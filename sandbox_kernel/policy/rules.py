@@ -71,41 +71,55 @@ class KnownLines:
     """
 
     def __init__(self) -> None:
+        self._given: Places | None = None
+        self._settled: Places | None = None
         self._of: tuple[object, ...] = ()
         self._led: dict[str, str] = {}
         self._lines: tuple[tuple[Refusal, ...], Bounded] | None = None
+
+    def settled(self, places: Places) -> Places:
+        """As `settle`."""
+        same, known = self._given is places, self._settled
+        if known is None or not same or places.canonical(places.folder) != known.folder:
+            known = settle(places)
+        self._given, self._settled = places, known
+        return known
 
     def of(
         self,
         policy: Policy,
         system: Policy | None,
-        places: Places,
+        settled: Places,
+        canonical: paths.Canonical,
         revoked: Sequence[model.RequestTable],
         now: float,
     ) -> tuple[tuple[Refusal, ...], Bounded]:
-        """As `lines_of`."""
-        wanted = (policy, system, replace(places, canonical=_as_given), tuple(revoked))
+        """As `lines_of`, where `canonical` looks for the settled places."""
+        wanted = (policy, system, settled, tuple(revoked))
         known = self._lines if self._of == wanted else None
-        if known is not None and self.lead_as_before(places):
+        if known is not None and self.lead_as_before(canonical):
             return known
         led = {}
 
         def look(path: str) -> str:
-            led[path] = real = places.canonical(path)
+            led[path] = real = canonical(path)
             return real
 
-        found = lines_of(policy, system, replace(places, canonical=look), revoked, now)
+        found = lines_of(policy, system, replace(settled, canonical=look), revoked, now)
         timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
         self._of, self._led, self._lines = wanted, led, found if timeless else None
         return found
 
-    def lead_as_before(self, places: Places) -> bool:
+    def lead_as_before(self, canonical: paths.Canonical) -> bool:
         """Whether every path that the lines name leads where it led."""
-        return all(places.canonical(path) == real for path, real in self._led.items())
+        return all(canonical(path) == real for path, real in self._led.items())
 
 
-def _as_given(path: str) -> str:
-    return path
+def settle(places: Places) -> Places:
+    """Every path resolved, so that later comparisons are between resolved paths."""
+    folder = places.canonical(places.folder)
+    own = () if places.notebook is None else (places.notebook,)
+    return replace(places, folder=folder, read_only=tuple(sorted({*places.read_only, *own})))
 
 
 def lines_of(
@@ -295,7 +309,7 @@ def _carved_out(refusals: Sequence[Refusal], places: Places) -> CarvedOut:
         for path in protected:
             target.add(paths.literal(path, places.canonical))
             target.add(paths.literal(path, lambda same: same))
-    return tuple(sorted(deny)), tuple(sorted(read_only))
+    return paths.ordered(deny), paths.ordered(read_only)
 
 
 def _carve(

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..policy import Grant, Origin, Request, Rights, parse_grant, parse_request
 from ..policy.request import plain_request
-from ..policy.rights import KIND_OF
 from ..shared.errors import Denied as Refused
 from .access import accesses, decide
 from .approvals import StoreError
 from .audit import Event
-from .capabilities.out_of_bounds import as_asked, out_of_bounds
+from .capabilities.out_of_bounds import out_of_bounds
 from .capabilities.verdict import Denied
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class RightsChanges:
         grant = session.new_grant(request, source, scope)
         would = session.would(grant)
         left_out: list[str] = []
-        if not _holds_whole(grant, would):
+        if grant.id in would.in_part:
             denied = out_of_bounds(table, self._permissions.rights)
             left_out = [each.text for each in denied]
             before = {(right.entry, right.rule) for right in session.rights.rights}
@@ -172,17 +171,6 @@ class RightsChanges:
                 told |= {"rule": verdict.right.origin.place, "through": verdict.right.through}
             answers.append(told)
         return answers
-
-
-def _holds_whole(grant: Grant, rights: Rights) -> bool:
-    """Whether these rights hold all that was said yes to, each thing through one line."""
-    return all(
-        any(
-            right.grant_id == grant.id and as_asked(right.entry, entry)
-            for right in rights.of(KIND_OF[type(entry)])
-        )
-        for entry in grant.entries(rights.places)
-    )
 
 
 def as_text(wanted: object) -> str:

@@ -71,7 +71,7 @@ class SessionRights:
 
     def look_again(self) -> None:
         """Have the rights be about the places to which the paths of the policy lead by now."""
-        if not self._lines.lead_as_before(self.places):
+        if not self._lines.lead_as_before(self.places.canonical):
             self._changed()
 
     def for_cell(self, metadata: object) -> Rights:

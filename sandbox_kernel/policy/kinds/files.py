@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..model import Mode
-from .paths import PathPattern, is_below
+from .paths import PathPattern, is_below, ordered
 
 N = TypeVar("N", int, float)
 
@@ -87,6 +87,8 @@ def carve(
 
     Only those that may touch it are kept, so that a list of 150 denials elsewhere costs nothing.
     """
+    if not (deny or read_only) and entry.mode != "read":
+        return entry
     if any(d.covers_pattern(place) for d in deny for place in entry.places):
         return None
     mode = entry.mode
@@ -149,7 +151,7 @@ def _implied(place: PathPattern, other: PathPattern) -> bool:
 
 
 def _joined(a: tuple[PathPattern, ...], b: tuple[PathPattern, ...]) -> tuple[PathPattern, ...]:
-    return tuple(sorted({*a, *b})) if a or b else ()
+    return ordered((*a, *b)) if a or b else ()
 
 
 def _least(a: N | None, b: N | None) -> N | None:

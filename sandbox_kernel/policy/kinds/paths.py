@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from operator import attrgetter
 
 Canonical = Callable[[str], str]
 """Resolves the symbolic links of an absolute path; a missing tail stays as it is."""
@@ -39,6 +40,10 @@ class PathPattern:
     written: str
     is_glob: bool = False
 
+    @cached_property
+    def _folded(self) -> str:
+        return self.real.casefold()
+
     @property
     def through_link(self) -> bool:
         """Whether the written path goes through a symbolic link."""
@@ -60,7 +65,7 @@ class PathPattern:
         """
         if self.is_glob:
             return _matcher(self.real.casefold(), True)(real_path.casefold())
-        return is_below(real_path.casefold(), self.real.casefold())
+        return is_below(real_path.casefold(), self._folded)
 
     def covers_pattern(self, other: PathPattern) -> bool:
         """Whether all that `other` covers is covered; may say no where a proof is hard."""
@@ -85,6 +90,14 @@ class PathPattern:
     def written_prefix(self) -> str:
         """As `fixed_prefix`, of the path as it was written."""
         return _prefix(self.path) if self.is_glob else self.path
+
+
+_ORDER = attrgetter("real", "path", "written", "is_glob")
+
+
+def ordered(patterns: Iterable[PathPattern]) -> tuple[PathPattern, ...]:
+    """Each pattern once, in the order of patterns."""
+    return tuple(sorted(set(patterns), key=_ORDER))
 
 
 def is_below(path: str, directory: str) -> bool:

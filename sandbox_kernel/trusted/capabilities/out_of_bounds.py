@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ...policy import model
-from ...policy.entries import entries, meet
+from ...policy.entries import as_asked, entries, meet
 from ...policy.rights import Entry, Rights
 from . import wording
 from .verdict import Denied
@@ -40,14 +40,6 @@ def _covers(rule: Entry, entry: Entry) -> bool:
     """Whether a line covers an entry, its own meters and denials aside."""
     met = meet(rule, entry)
     return met is not None and as_asked(met, entry)
-
-
-def as_asked(met: Entry, entry: Entry) -> bool:
-    """Whether what is left of an entry is what was meant: it may be metered, or closed in part."""
-    if met == entry:
-        return True
-    same = ("places", "mode", "host", "ports", "use", "name", "level", "what", "spawn")
-    return all(getattr(met, key, None) == getattr(entry, key, None) for key in same)
 
 
 def _action(line: object) -> str:

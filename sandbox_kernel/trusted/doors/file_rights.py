@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
-from ...policy.kinds.paths import PathPattern
+from ...policy.kinds.paths import PathPattern, ordered
 from ...policy.rights import Rights
 
 
@@ -38,9 +38,11 @@ def file_rights(rights: Rights) -> FileRights:
     )
     if not entries:
         return FileRights()  # Nothing is open that could be closed again.
-    deny, read_only = map(set, rights.carved_out)
-    deny.update(denial.pattern for denial in rights.denials)
-    for entry, _ in entries:
-        deny.update(entry.deny)
-        read_only.update(entry.read_only)
-    return FileRights(entries, tuple(sorted(deny)), tuple(sorted(read_only)))
+    closed, unchangeable = rights.carved_out
+    deny = {denial.pattern for denial in rights.denials}.union(*(e.deny for e, _ in entries))
+    read_only = {pattern for entry, _ in entries for pattern in entry.read_only}
+    return FileRights(
+        entries,
+        ordered((*closed, *deny)) if deny else closed,
+        ordered((*unchangeable, *read_only)) if read_only else unchangeable,
+    )

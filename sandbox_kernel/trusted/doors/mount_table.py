@@ -22,7 +22,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterable, Iterator
 
-from ...policy.kinds.paths import PathPattern, is_below
+from ...policy.kinds.paths import PathPattern, is_below, ordered
 from .mount_items import Bind, Folder, Granted, Host, Item, Link, Seed, Skeleton, Stage
 from .resolve import Place, PlaceKind
 from .staged_review import Mode, StageRule
@@ -60,8 +60,8 @@ class _Plan:
         self.host = host
         denies = {d for g in granted for d in g.entry.deny}.union(deny)
         protected = {r for g in granted for r in g.entry.read_only}.union(read_only)
-        self.deny = tuple(sorted(denies))
-        self.read_only = tuple(sorted(protected))
+        self.deny = ordered(denies)
+        self.read_only = ordered(protected)
         self.granted = tuple(g for g in granted if self.closed(g.place.real) is None)
         self.live: list[Granted] = []
         self.read: list[Granted] = []

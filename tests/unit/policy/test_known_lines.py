@@ -7,9 +7,10 @@ from itertools import permutations
 
 import pytest
 
-from sandbox_kernel.policy import Places, resolve
+from sandbox_kernel.policy import resolve
+from sandbox_kernel.policy.kinds.paths import Canonical
 from sandbox_kernel.policy.resolve import Grant
-from sandbox_kernel.policy.rules import KnownLines
+from sandbox_kernel.policy.rules import KnownLines, settle
 from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
 
 FILES = """
@@ -40,8 +41,10 @@ ASKING = asking({"files": ["work"]})
 @pytest.mark.parametrize("order", list(permutations(LINKS, 3)))
 def test_a_path_that_leads_elsewhere_is_followed(order: tuple[dict[str, str], ...]) -> None:
     known, chosen = KnownLines(), policy(FILES.format(more=""))
+    now: dict[str, str] = {}
+    places = replace(NOTEBOOK, canonical=lambda path: now.get(path, path))
     for links in (*order, *order):
-        places = replace(NOTEBOOK, canonical=lambda path, links=links: links.get(path, path))
+        now = links
         fresh = resolve(chosen, places, now=NOW, request=ASKING)
         for _ in range(2):
             again = resolve(chosen, places, now=NOW, request=ASKING, known=known)
@@ -83,10 +86,21 @@ def test_lines_that_end_begin_anew_each_time() -> None:
 def test_they_are_kept_where_nothing_changes() -> None:
     known, chosen = KnownLines(), policy(FILES.format(more=""))
 
-    def found(places: Places) -> object:
-        return known.of(chosen, None, places, (), NOW)
+    def found(canonical: Canonical) -> object:
+        return known.of(chosen, None, NOTEBOOK, canonical, (), NOW)
 
-    first = found(NOTEBOOK)
-    assert found(NOTEBOOK) is first
-    assert found(replace(NOTEBOOK, canonical=lambda path: path)) is first
-    assert found(replace(NOTEBOOK, canonical=lambda path: "/elsewhere")) is not first
+    first = found(lambda path: path)
+    assert found(lambda path: path) is first
+    assert found(lambda path: "/elsewhere") is not first
+
+
+def test_places_are_settled_again_where_the_folder_is_another() -> None:
+    known = KnownLines()
+    now = "/home/ann/nb"
+    places = replace(NOTEBOOK, canonical=lambda path: now)
+    first = known.settled(places)
+    assert first == settle(places)
+    assert known.settled(places) is first
+    now = "/srv/nb"
+    assert known.settled(places).folder == "/srv/nb"
+    assert known.settled(replace(places, notebook="/srv/other.ipynb")).read_only != first.read_only
