@@ -80,13 +80,13 @@ def seccomp_rules(
 
 
 def _clone(fork: int) -> Rule:
-    """Threads run, new namespaces and odd parents are refused, the rest is a fork."""
+    """Threads run, odd ones, new namespaces and odd parents are refused, the rest is a fork."""
     odd = table.CLONE_NEW_ANY | table.CLONE_PARENT_OR_TRACED
     return Rule(
         refuse(errno.EPERM),
         (
-            Case((Arg(0, table.CLONE_THREAD, table.CLONE_THREAD | odd),), ALLOW),
-            Case((Arg(0, 0, odd),), fork),
+            Case((Arg(0, table.THREAD_SHAPE, table.THREAD_SHAPE | odd),), ALLOW),
+            Case((Arg(0, 0, table.CLONE_THREAD | odd),), fork),
         ),
     )
 

@@ -120,7 +120,9 @@ ABSENT: Final = _group(
 AT_EMPTY_PATH: Final = 0x1000
 #: O_CLOEXEC and O_DIRECTORY: an open with no other flag changes nothing and makes nothing.
 READING_FLAGS: Final = {"x86_64": 0x80000 | 0x10000, "aarch64": 0x80000 | 0x4000}
-#: pthread_create's shape: a thread of this process and no new namespace (clone(2)).
+#: pthread_create's shape: a thread that shares its process's memory, working directory,
+#: descriptors and signal handlers (clone(2)). Descriptors of its own could not be taken back.
+THREAD_SHAPE: Final = 0x00010000 | 0x100 | 0x200 | 0x400 | 0x800
 CLONE_THREAD: Final = 0x00010000
 CLONE_NEW_ANY: Final = 0x7E020000
 CLONE_PARENT_OR_TRACED: Final = 0x00008000 | 0x00002000

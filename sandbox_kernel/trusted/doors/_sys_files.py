@@ -1,8 +1,8 @@
-"""System calls on files that Python's os module lacks: openat2, renameat2, statx's mount id.
+"""System calls on files that Python's os module lacks: openat2, renameat2, statx's mount id, kcmp.
 
 Calls only; what may be opened or renamed is decided elsewhere. Numbers are those of every
 architecture that took its table from the generic one (openat2), and x86_64 or the generic table
-where they differ. Sources: openat2(2), rename(2), statx(2), <linux/openat2.h>.
+where they differ. Sources: openat2(2), rename(2), statx(2), kcmp(2), <linux/openat2.h>.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _GENERIC = platform.machine() != "x86_64"
 _NR_OPENAT2 = 437
 _NR_RENAMEAT2 = 276 if _GENERIC else 316
 _NR_STATX = 291 if _GENERIC else 332
+_NR_KCMP = 272 if _GENERIC else 312
+_KCMP_FILES, _KCMP_FS = 2, 3
 _AT_EMPTY_PATH = 0x1000
 _AT_SYMLINK_NOFOLLOW = 0x100
 _STATX_MNT_ID = 0x1000
@@ -43,6 +45,7 @@ _openat2 = ctypes.CFUNCTYPE(
     ctypes.c_long,
     use_errno=True,
 )(("syscall", _libc))
+_kcmp = ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * 6, use_errno=True)(("syscall", _libc))
 _how = struct.Struct("=QQQ")
 
 
@@ -102,3 +105,13 @@ def mount_id(dirfd: int, path: bytes = b"") -> int:
         path,
     )
     return int(struct.unpack_from("=Q", buffer.raw, _MNT_ID_OFFSET)[0])
+
+
+def share_files(one: int, other: int) -> bool:
+    """Whether two tasks have one table of descriptors, and one working directory.
+
+    Raises OSError: where the kernel does not say (ENOSYS), a task has ended or may not be looked
+    at.
+    """
+    kinds = (_KCMP_FILES, _KCMP_FS)
+    return all(_check(int(_kcmp(_NR_KCMP, one, other, kind, 0, 0))) == 0 for kind in kinds)

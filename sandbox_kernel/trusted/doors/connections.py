@@ -8,14 +8,28 @@ the socket down, which ends it for every holder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import socket
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from . import _sys_descriptors as raw
-from .holders import Stopped, processes, with_descriptors_in_flight
+from .holders import with_descriptors_in_flight
+from .worker_processes import Stopped, listed, processes, tasks_apart
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A socket in a process. shared: in the table that the process's tasks have in common, which
+    alone can be reached from outside.
+    """
+
+    inode: int
+    process: int
+    number: int
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,7 @@ class Opened:
 class Connections:
     """The sockets of one generation; `pid` is the worker's process id on this host."""
 
-    _PRUNE_EVERY = 256
+    PRUNE_EVERY = 256
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -46,11 +60,11 @@ class Connections:
         """Remember a socket that was just handed over."""
         self._opened[opened.inode] = opened
         self._since_pruned += 1
-        if self._since_pruned >= self._PRUNE_EVERY:
+        if self._since_pruned >= self.PRUNE_EVERY:
             self._since_pruned = 0
-            alive = {inode for inode, _, _ in self._held()}
-            # Datagram sockets are held here, not by the worker.
-            self._opened = {i: o for i, o in self._opened.items() if i in alive or o.use == "udp"}
+            # Also what is on its way between two sockets exists. Datagram sockets are held here.
+            exist = _sockets_of_host()
+            self._opened = {i: o for i, o in self._opened.items() if i in exist or o.use == "udp"}
 
     def get(self, inode: int) -> Opened | None:
         """What is known of a socket."""
@@ -61,11 +75,15 @@ class Connections:
         self._opened.pop(inode, None)
 
     def alive(self) -> int:
-        """How many connections the worker holds now."""
-        if not self._opened:
+        """How many connections the worker has now, those on their way between two sockets too."""
+        known = {inode for inode, opened in self._opened.items() if opened.use == "connect"}
+        if not known:
             return 0
-        held = {inode for inode, _, _ in self._held()}
-        return sum(o.use == "connect" and inode in held for inode, o in self._opened.items())
+        unseen = known - {each.inode for each in self._held()}
+        closed = unseen - _sockets_of_host().keys() if unseen else unseen
+        for inode in closed:
+            del self._opened[inode]
+        return len(known - closed)
 
     def shut(self, allowed: Callable[[Opened], bool]) -> list[Opened]:
         """Shut down every socket that is not allowed any more; which these were."""
@@ -88,35 +106,35 @@ class Connections:
         One that exists and is in no table is on its way through a Unix socket, out of reach:
         whoever has descriptors under way is killed.
         """
-        pids = processes(self.pid)
-        with Stopped(pids) as stopped:
+        with Stopped(self.pid) as stopped:
+            if stopped.restless:
+                stopped.kill(self.pid)
             found = set()
-            for inode, process, number in self._held(inodes):
-                if _shut_down(process, number):
-                    found.add(inode)
+            for held in self._held(inodes):
+                if held.shared and _shut_down(held.process, held.number):
+                    found.add(held.inode)
+                elif not held.shared:
+                    stopped.kill(held.process)
             if inodes - found:
-                for process in with_descriptors_in_flight(pids):
+                for process in with_descriptors_in_flight(stopped.pids):
                     stopped.kill(process)
 
-    def _held(self, wanted: Container[int] | None = None) -> list[tuple[int, int, int]]:
-        """(inode, process, number) of the worker's sockets that are `wanted`, or known here."""
+    def _held(self, wanted: Container[int] | None = None) -> Iterator[_Held]:
+        """The worker's sockets that are `wanted`, or known here."""
         wanted = self._opened if wanted is None else wanted
-        found: list[tuple[int, int, int]] = []
         for process in processes(self.pid):
-            try:
-                names = os.listdir(f"/proc/{process}/fd")
-            except OSError:
-                continue  # ended meanwhile
-            for name in names:
+            for number, task in enumerate(tasks_apart(process)):
                 try:
-                    link = os.readlink(f"/proc/{process}/fd/{name}")
-                except OSError:
-                    continue
-                if link.startswith("socket:["):
-                    inode = int(link[8:-1])
-                    if inode in wanted:
-                        found.append((inode, process, int(name)))
-        return found
+                    names = listed(f"{task}/fd")
+                except PermissionError:
+                    continue  # It is ending, or counts as one that has some under way.
+                for name in names:
+                    try:
+                        link = os.readlink(f"{task}/fd/{name}")
+                    except OSError:
+                        continue
+                    if link.startswith("socket:[") and int(link[8:-1]) in wanted:
+                        yield _Held(int(link[8:-1]), process, int(name), number == 0)
 
 
 def _sockets_of_host() -> dict[int, int]:
@@ -137,14 +155,16 @@ def _sockets_of_host() -> dict[int, int]:
 
 
 def _shut_down(process: int, number: int) -> bool:
-    """False when the process has closed it, or ended, meanwhile."""
+    """False when the process has closed it, or ended, meanwhile. Raises OSError."""
     try:
         pidfd = os.pidfd_open(process)
     except ProcessLookupError:
         return False
     try:
         descriptor = raw.pidfd_getfd(pidfd, number)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.ESRCH):
+            raise
         return False
     finally:
         os.close(pidfd)

@@ -5,30 +5,25 @@ reading the tree, and can make files in it. Holders are found by mount id (proc_
 every task of every process of the worker's pid namespace, while these processes are stopped, so
 that a descriptor cannot move past the search. A descriptor that is on its way through a Unix
 socket is in nobody's table: the kernel tells how many there are (`scm_fds`), and any counts as a
-holder. The supervisor's own view of /proc is used; a pid that the worker names never is.
+holder.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import _sys_files
+from .worker_processes import Stopped, content, is_ending, tasks_apart
 
-_O_PATH = os.O_PATH
-#: More than the kernel gives of a small file at once.
-_CONTENT_BYTES = 1 << 16
-STOP_SECONDS = 0.2
 DELIVERY_SECONDS = 0.02
 DELIVERIES = 4
 IN_FLIGHT = "a descriptor on its way through a socket"
 UNSEEN = "descriptors that the kernel does not show"
-#: Flag of a task that is on its way out (PF_EXITING, include/linux/sched.h).
-_EXITING = 0x4
+RESTLESS = "processes that start as fast as they are stopped"
 
 
 @dataclass
@@ -85,150 +80,9 @@ def mapped_below(pids: list[int], destination: str) -> set[str]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         except PermissionError:
-            if not _is_ending(f"/proc/{pid}"):
+            if not is_ending(f"/proc/{pid}"):
                 raise
     return found
-
-
-def processes(worker: int) -> list[int]:
-    """All processes that run behind the walls of `worker`, that one among them.
-
-    With a pid namespace of its own, whatever is in it; without one, whatever descends from the
-    process that started the worker, to which orphans come back.
-    """
-    try:
-        namespace = os.readlink(f"/proc/{worker}/ns/pid")
-        if namespace == os.readlink("/proc/self/ns/pid"):
-            return _descendants(_parent(worker))
-    except (OSError, KeyError):
-        return []  # It has ended.
-    found: list[int] = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
-                    found.append(int(name))
-            except OSError:
-                continue  # gone, or another user's
-    return found
-
-
-def _descendants(first: int) -> list[int]:
-    # A list of children is an option of the kernel's; without it, everybody is asked.
-    children: Callable[[int], list[int]] = _listed_children
-    if not os.path.exists(f"/proc/{first}/task/{first}/children"):
-        children = _all_children()
-    found: list[int] = []
-    todo = children(first)
-    while todo:
-        process = todo.pop()
-        found.append(process)
-        todo += children(process)
-    return found
-
-
-def _listed_children(process: int) -> list[int]:
-    """What every task of a process has started."""
-    return [
-        int(child) for task in _tasks(process) for child in _content(f"{task}/children").split()
-    ]
-
-
-def _all_children() -> Callable[[int], list[int]]:
-    found: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                found.setdefault(_parent(int(name)), []).append(int(name))
-            except OSError:
-                continue  # It has ended.
-    return lambda process: found.get(process, [])
-
-
-def _parent(process: int) -> int:
-    return int(_fields(f"/proc/{process}")[1])
-
-
-def _fields(task: str) -> list[bytes]:
-    """State, parent and so on of a task (proc_pid_stat(5), from the third field on)."""
-    return _content(f"{task}/stat").rpartition(b")")[2].split()
-
-
-def _is_ending(task: str) -> bool:
-    """Whether a task is on its way out: what is left of it in /proc may belong to root then.
-
-    It runs no program any more, and what it has open will be closed.
-    """
-    try:
-        state, flags = _fields(task)[0], int(_fields(task)[6])
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state in (b"Z", b"X") or bool(flags & _EXITING)
-
-
-def _content(path: str) -> bytes:
-    """A file of /proc, which gives all of a small one at the first reading. Raises OSError.
-
-    Without Python's buffers, which would double the time of a revocation.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, _CONTENT_BYTES)
-    finally:
-        os.close(descriptor)
-
-
-class Stopped:
-    """The given processes, stopped while this context is open and running again after it."""
-
-    def __init__(self, pids: list[int]) -> None:
-        self._pidfds: dict[int, int] = {}
-        for pid in pids:
-            try:
-                self._pidfds[pid] = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-
-    def __enter__(self) -> Stopped:
-        self._signal(signal.SIGSTOP)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline and not all(_at_rest(pid) for pid in self._pidfds):
-            os.sched_yield()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._signal(signal.SIGCONT)
-        for descriptor in self._pidfds.values():
-            os.close(descriptor)
-
-    def kill(self, pid: int) -> None:
-        """End one of them for good."""
-        descriptor = self._pidfds.get(pid)
-        if descriptor is not None:
-            _send(descriptor, signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for descriptor in self._pidfds.values():
-            _send(descriptor, number)
-
-
-def _send(descriptor: int, number: signal.Signals) -> None:
-    try:
-        signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        return  # It ended by itself.
-
-
-def _at_rest(pid: int) -> bool:
-    """Whether no task of a process can run: stopped, dead, or asleep where it cannot be woken."""
-    for task in _tasks(pid):
-        try:
-            state = _fields(task)[0]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state not in (b"T", b"t", b"Z", b"X", b"D"):
-            return False
-    return True
 
 
 def end_holders(
@@ -261,9 +115,11 @@ def end_holders(
 def _look_and_end(
     worker: int, look: Callable[[list[int]], Holders], *, spare_in_flight: bool
 ) -> Holders:
-    pids = processes(worker)
-    with Stopped(pids) as stopped:
-        found = look(pids)
+    with Stopped(worker) as stopped:
+        if stopped.restless:
+            found = Holders(dict.fromkeys([worker, *stopped.pids], RESTLESS))
+        else:
+            found = look(stopped.pids)
         for pid, why in found.dangerous.items():
             if not (spare_in_flight and why == IN_FLIGHT):
                 stopped.kill(pid)
@@ -279,11 +135,11 @@ def _each_task(pids: list[int], look: Callable[[int, str, Holders], None]) -> Ho
     """Look at each task of these processes; one that hides what it has open is dangerous."""
     found = Holders()
     for pid in pids:
-        for task in _tasks(pid):
+        for task in tasks_apart(pid):
             try:
                 look(pid, task, found)
             except PermissionError:
-                if not _is_ending(task):
+                if not is_ending(task):
                     found.dangerous.setdefault(pid, UNSEEN)
     return found
 
@@ -292,8 +148,9 @@ def with_descriptors_in_flight(pids: list[int]) -> list[int]:
     """Those of these (stopped) processes that hold a socket with descriptors on their way."""
 
     def look(pid: int, task: str, found: Holders) -> None:
-        if any(int(facts.get(b"scm_fds", b"0")) > 0 for _, facts in _descriptors(task)):
-            found.dangerous[pid] = IN_FLIGHT
+        with _Table(task) as table:
+            for name in table.names():
+                _note_in_flight(pid, table.facts(name), found)
 
     return list(_each_task(pids, look).dangerous)
 
@@ -307,46 +164,73 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
     below = tuple(f"{path}/" for path in paths)
 
     def look(pid: int, task: str, found: Holders) -> None:
-        for name in _names(f"{task}/fd"):
-            try:
-                target = os.readlink(f"{task}/fd/{name}")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            here = target in paths or target.startswith(below)
-            facts = _facts(task, name) if here or target.startswith("socket:") else {}
-            if int(facts.get(b"scm_fds", b"0")) > 0:
-                found.dangerous.setdefault(pid, IN_FLIGHT)
-            if here and facts:
-                _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+        with _Table(task) as table:
+            for name in table.names():
+                target = table.target(name)
+                here = target in paths or target.startswith(below)
+                if here or target.startswith("socket:"):
+                    facts = table.facts(name)
+                    _note_in_flight(pid, facts, found)
+                    _judge(pid, table, name, facts if here else {}, found)
 
     return _each_task(pids, look)
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+class _Table:
+    """The descriptors of a task, through the folders that /proc has of them."""
 
+    def __init__(self, task: str) -> None:
+        self._task = task
+        self._links = self._facts = -1
 
-def _descriptors(task: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
-    for name in _names(f"{task}/fdinfo"):
-        facts = _facts(task, name)
-        if facts:
-            yield name, facts
+    def __enter__(self) -> _Table:
+        """Raises PermissionError when we may not look; who has ended has none."""
+        try:
+            self._links = os.open(f"{self._task}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._facts = os.open(f"{self._task}/fdinfo", os.O_PATH | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            self.__exit__()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
+    def __exit__(self, *exception: object) -> None:
+        for folder in (self._links, self._facts):
+            if folder >= 0:
+                os.close(folder)
+        self._links = self._facts = -1
 
-def _facts(task: str, name: str) -> dict[bytes, bytes]:
-    """What the kernel tells of a descriptor (proc_pid_fdinfo(5)); nothing when it is gone."""
-    try:
-        text = _content(f"{task}/fdinfo/{name}")
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+    def names(self) -> list[str]:
+        """The numbers of all of them."""
+        if self._links < 0:
+            return []
+        try:
+            return os.listdir(self._links)
+        except (FileNotFoundError, ProcessLookupError):
+            return []
 
+    def target(self, name: str) -> str:
+        """What a descriptor is of; empty when it is gone."""
+        try:
+            return os.readlink(name, dir_fd=self._links)
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
 
-def _tasks(pid: int) -> Iterator[str]:
-    return (f"/proc/{pid}/task/{task}" for task in _names(f"/proc/{pid}/task"))
+    def mode(self, name: str) -> int:
+        """The file mode of what it is of; 0 when it is gone."""
+        try:
+            return os.stat(name, dir_fd=self._links).st_mode
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+
+    def facts(self, name: str) -> dict[bytes, bytes]:
+        """What the kernel tells of it (proc_pid_fdinfo(5)); nothing when it is gone."""
+        try:
+            text = content(name, self._facts)
+        except (FileNotFoundError, ProcessLookupError):
+            return {}
+        return dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
 
 
 def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> None:
@@ -354,23 +238,28 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
         found.dangerous.setdefault(pid, "its working directory")
     if _directory_mount(f"{task}/root") in mount_ids:
         found.dangerous.setdefault(pid, "its root directory")
-    for name, facts in _descriptors(task):
-        if int(facts.get(b"scm_fds", b"0")) > 0:
-            found.dangerous.setdefault(pid, IN_FLIGHT)
-        if int(facts.get(b"mnt_id", b"0")) in mount_ids:
-            _judge_descriptor(pid, f"{task}/fd/{name}", int(facts[b"flags"], 8), found)
+    with _Table(task) as table:
+        for name in table.names():
+            facts = table.facts(name)
+            _note_in_flight(pid, facts, found)
+            gone = int(facts.get(b"mnt_id", b"0")) in mount_ids
+            _judge(pid, table, name, facts if gone else {}, found)
 
 
-def _judge_descriptor(pid: int, path: str, flags: int, found: Holders) -> None:
-    try:
-        mode = os.stat(path).st_mode
-        name = os.readlink(path)
-    except (FileNotFoundError, ProcessLookupError):
+def _note_in_flight(pid: int, facts: dict[bytes, bytes], found: Holders) -> None:
+    if int(facts.get(b"scm_fds", b"0")) > 0:
+        found.dangerous.setdefault(pid, IN_FLIGHT)
+
+
+def _judge(pid: int, table: _Table, name: str, facts: dict[bytes, bytes], found: Holders) -> None:
+    """What holding a descriptor of what was taken away means; no facts mean nothing."""
+    mode, target = (table.mode(name), table.target(name)) if facts else (0, "")
+    if not mode or not target:
         return
-    if flags & _O_PATH:
+    if int(facts[b"flags"], 8) & os.O_PATH:
         found.dangerous.setdefault(pid, "an O_PATH descriptor")
     elif stat.S_ISREG(mode):
-        found.still_open.add(name)
+        found.still_open.add(target)
     else:
         found.dangerous.setdefault(pid, "a directory descriptor")
 

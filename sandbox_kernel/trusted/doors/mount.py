@@ -24,6 +24,7 @@ from .staged_review import (
     StageRule,
     nothing_denied,
 )
+from .worker_processes import processes
 
 PAGE_BYTES = 4096
 STAGE_INODES = 65_536
@@ -275,7 +276,7 @@ class MountDoor:
                     raise
                 if destination in gone and not isinstance(item, Skeleton):
                     ids |= {m.mount_id for m in holders.mounts_at(self.pid, destination)}
-                    pids = holders.processes(self.pid)
+                    pids = processes(self.pid)
                     mapped |= holders.mapped_below(pids, destination)
                 self._unmount(destination, detach=True)
         if not ids:

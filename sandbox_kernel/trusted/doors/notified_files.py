@@ -18,6 +18,7 @@ from .notify_files import NotifyFiles
 from .staged_places import Committed, commit_stage, together
 from .staged_review import Spent, StageRule
 from .survey import LiveHost, Surveyed, survey
+from .worker_processes import processes
 
 
 class NotifiedFiles:
@@ -65,7 +66,7 @@ class NotifiedFiles:
     def begin_cell(self, rights: FileRights) -> Taken:
         """As `follow`; staged places show the host's present content again."""
         taken = self.follow(rights)
-        self._places.renew_layers(holders.processes(self._pid))
+        self._places.renew_layers(processes(self._pid))
         return taken
 
     def end_cell(self) -> Committed:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sandbox_kernel.trusted.doors import holders
+from sandbox_kernel.trusted.doors import holders, worker_processes
 from sandbox_kernel.trusted.doors.holders import DELIVERIES, IN_FLIGHT, Holders, end_holders
 
 HOLDS = "a directory descriptor"
@@ -21,7 +21,7 @@ def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes
     """A worker and a child of it, for the search."""
     processes = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     pids = [process.pid for process in processes]
-    monkeypatch.setattr(holders, "processes", lambda worker: pids)
+    monkeypatch.setattr(worker_processes, "processes", lambda worker: pids)
     yield processes
     for process in processes:
         process.kill()

@@ -1,0 +1,111 @@
+"""Connections that a worker puts out of sight before their right is taken away."""
+
+from __future__ import annotations
+
+import errno
+import platform
+
+import pytest
+
+from sandbox_kernel.trusted.confine.level import Level
+from sandbox_kernel.trusted.doors.connections import Connections
+
+from .conftest import Raised, Start, World
+from .services import TALK, Echo
+
+VM, FS, FILES, SIGHAND, THREAD, SYSVSEM = 0x100, 0x200, 0x400, 0x800, 0x10000, 0x40000
+ORDINARY = VM | FS | FILES | SIGHAND | THREAD | SYSVSEM
+#: A thread in machine code (x86-64): ten times a second it writes a word to a descriptor.
+WRITER = """
+import ctypes, mmap, struct
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+room = libc.mmap(None, 65536, 7, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+def begin_writing(fd, flags):
+    ctypes.memmove(room, struct.pack("qq", 0, 100_000_000) + b"after", 21)
+    loop = (
+        b"\\xb8" + struct.pack("i", 35)              # mov eax, nanosleep
+        + b"\\x48\\xbf" + struct.pack("q", room)      # mov rdi, its duration
+        + b"\\x31\\xf6\\x0f\\x05"                      # xor esi, esi; syscall
+        + b"\\xb8" + struct.pack("i", 1)             # mov eax, write
+        + b"\\xbf" + struct.pack("i", fd)            # mov edi, the descriptor
+        + b"\\x48\\xbe" + struct.pack("q", room + 16) # mov rsi, the word
+        + b"\\xba" + struct.pack("i", 5)             # mov edx, its length
+        + b"\\x0f\\x05"                               # syscall
+    )
+    code = loop + b"\\xeb" + struct.pack("b", -len(loop) - 2)  # jmp to the beginning
+    ctypes.memmove(room + 4096, code, len(code))
+    if libc.clone(room + 4096, room + 65536, flags, None) < 0:
+        raise OSError(ctypes.get_errno(), "clone")
+"""
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code of x86-64")
+
+
+@pytest.mark.parametrize("spawn", [False, True], ids=["no processes", "processes"])
+@pytest.mark.parametrize("missing", [FILES, FS, VM | SIGHAND], ids=["files", "cwd", "memory"])
+def test_no_thread_has_descriptors_or_a_folder_of_its_own(
+    world: World, start: Start, level: Level, spawn: bool, missing: int
+) -> None:
+    """Its copy of a descriptor would be out of reach when the process has closed its own."""
+    worker = start(world.rights(""), level, spawn=spawn)
+    worker.run(WRITER)
+    with pytest.raises(Raised) as refused:
+        worker.run(f"begin_writing(1, {ORDINARY & ~missing})")
+    assert refused.value.number == errno.EPERM
+
+
+def test_control_an_ordinary_thread_writes_until_the_right_ends(
+    world: World, start: Start, level: Level, echo: Echo
+) -> None:
+    worker = start(world.sockets(f'connect = "localhost:{echo.port}"'), level)
+    worker.run(f"s = socket.create_connection(('127.0.0.1', {echo.port}), 5)")
+    worker.run(f"{WRITER}\nbegin_writing(s.fileno(), {ORDINARY})")
+    assert worker.value("s.recv(9).decode()").startswith("AFTER")
+    worker.follow(world.rights(""))
+    assert echo.ended.wait(5)
+    assert worker.value("1 + 1") == 2
+
+
+def test_a_connection_that_is_under_way_is_remembered_however_many_come_after_it(
+    world: World, start: Start, level: Level, echo: Echo
+) -> None:
+    worker = start(world.sockets(f'connect = "localhost:{echo.port}"'), level)
+    worker.run(
+        f"a, b = socket.socketpair()\ns = socket.create_connection(('127.0.0.1', {echo.port}), 5)"
+    )
+    assert worker.run(TALK) == "HELLO"
+    worker.run("socket.send_fds(a, [b'x'], [s.fileno()]); s.close()")
+    others = Echo()
+    try:
+        both = world.sockets(*(f'connect = "localhost:{e.port}"' for e in (echo, others)))
+        worker.follow(both)
+        worker.run(
+            f"for _ in range({Connections.PRUNE_EVERY + 1}):\n"
+            f"    socket.create_connection(('127.0.0.1', {others.port}), 5).close()"
+        )
+    finally:
+        others.close()
+    assert not echo.ended.is_set()
+    worker.follow(world.rights(""))
+    assert echo.ended.wait(5)
+
+
+def test_connections_count_also_while_they_are_under_way(
+    world: World, start: Start, level: Level, echo: Echo
+) -> None:
+    worker = start(world.sockets(f'connect = "localhost:{echo.port}"'), level)
+    worker.run(
+        "a, b = socket.socketpair()\n"
+        "for _ in range(3):\n"
+        f"    s = socket.create_connection(('127.0.0.1', {echo.port}), 5)\n"
+        "    socket.send_fds(a, [b'x'], [s.fileno()])\n"
+        "    s.close()\n"
+        f"s = socket.create_connection(('127.0.0.1', {echo.port}), 5)"
+    )
+    assert worker.on_loop(worker.doors.open_connections) == 4
+    worker.run("s.close()")
+    assert worker.on_loop(worker.doors.open_connections) == 3
+    worker.run("a.close(); b.close()")
+    assert worker.on_loop(worker.doors.open_connections) == 0
