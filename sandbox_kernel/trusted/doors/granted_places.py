@@ -35,15 +35,19 @@ class GrantedPlaces:
         self._roots: dict[str, LivePlace] = {}
         self._layers: dict[str, PrivateLayer] = {}
         self.aliases: dict[str, str] = {}
+        #: Real paths of the live places of which the worker ever got a descriptor.
+        self.handed: set[str] = set()
         #: For names that are opened from the root.
         self.slash = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        #: Directories all of which may be read as it is on the host: path with a slash, descriptor.
-        self.plain: tuple[tuple[bytes, int], ...] = ()
+        #: Directories all of which may be read as it is on the host: path with a slash, descriptor,
+        #: real path.
+        self.plain: tuple[tuple[bytes, int, str], ...] = ()
 
     def set(
         self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
     ) -> set[str]:
-        """Change to these; the real paths of live places that are gone or became narrower.
+        """Change to these. Gives the real paths of live places that are gone or became narrower
+        and of which somebody may hold something.
 
         A place that moved meanwhile is told to `problem` and left out.
         """
@@ -65,17 +69,17 @@ class GrantedPlaces:
         for root in before.values():
             root.close()
         self._find_plain()
-        return gone
+        return {real for real in gone if any(_meet(real, other) for other in self.handed)}
 
     def _find_plain(self) -> None:
         staged = [place for layer in self._layers.values() for place in layer.occupies]
         self.plain = tuple(
-            (os.fsencode(f"{root.real}/"), root.descriptor)
+            (os.fsencode(f"{root.real}/"), root.descriptor, root.real)
             for root in self._roots.values()
             if root.descriptor >= 0
             and root.real != "/"
             and not any(_touches(pattern, root.real) for pattern in self.rights.deny)
-            and not any(is_below(s, root.real) or is_below(root.real, s) for s in staged)
+            and not any(_meet(s, root.real) for s in staged)
         )
 
     def _set_layers(self, wanted: dict[str, Stage]) -> None:
@@ -213,5 +217,9 @@ def _same_place(a: Stage, b: Stage) -> bool:
 
 
 def _touches(pattern: PathPattern, directory: str) -> bool:
-    prefix = pattern.fixed_prefix
-    return is_below(prefix, directory) or is_below(directory, prefix)
+    return _meet(pattern.fixed_prefix, directory)
+
+
+def _meet(path: str, other: str) -> bool:
+    """Whether one lies in the other."""
+    return is_below(path, other) or is_below(other, path)

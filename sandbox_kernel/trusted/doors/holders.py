@@ -164,11 +164,13 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
     below = tuple(f"{path}/" for path in paths)
 
     def look(pid: int, task: str, found: Holders) -> None:
+        sockets = set()
         with _Table(task) as table:
             for name in table.names():
                 target = table.target(name)
                 here = target in paths or target.startswith(below)
-                if here or target.startswith("socket:"):
+                if here or (target.startswith("socket:") and target not in sockets):
+                    sockets.add(target)  # What is on its way to it is told once.
                     facts = table.facts(name)
                     _note_in_flight(pid, facts, found)
                     _judge(pid, table, name, facts if here else {}, found)

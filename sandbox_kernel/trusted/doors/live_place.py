@@ -117,6 +117,7 @@ class LivePlace:
         wanted &= ~os.O_TRUNC  # Not before it is clear which file this is.
         create = flags & (os.O_CREAT | _O_TMPFILE)
         reached = self._reach(rest, wanted, mode if create else 0, change=bool(change))
+        self.places.handed.add(reached.place.real)
         descriptor = reached.descriptor
         try:
             only_files_and_directories(descriptor)

@@ -100,6 +100,7 @@ class NotifyFiles:
             return None
         below = path[len(place[0]) :] or b"."
         wanted = (flags & KEEP_FLAGS) | os.O_NONBLOCK | os.O_NOCTTY
+        self._places.handed.add(place[2])
         try:
             found = _sys_files.openat2(place[1], below, wanted, resolve=_LINKS_BENEATH)
         except OSError as error:
