@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
@@ -53,6 +54,8 @@ class ControlClient:
             raise NoAnswer(str(error)) from None
         self._client = BlockingKernelClient()
         self._client.load_connection_file(self.connection_file)
+        self._client.session.pack = msgspec.json.encode
+        self._client.session.unpack = msgspec.json.decode
         self._socket = self._client.connect_control()
 
     def __enter__(self) -> ControlClient:

@@ -71,6 +71,8 @@ class KnownLines:
     """
 
     def __init__(self) -> None:
+        #: Whether it is looked where the paths lead by now.
+        self.looks = True
         self._given: Places | None = None
         self._settled: Places | None = None
         self._of: tuple[object, ...] = ()
@@ -79,8 +81,8 @@ class KnownLines:
 
     def settled(self, places: Places) -> Places:
         """As `settle`."""
-        same, known = self._given is places, self._settled
-        if known is None or not same or places.canonical(places.folder) != known.folder:
+        known = self._settled if self._given is places else None
+        if known is None or (self.looks and places.canonical(places.folder) != known.folder):
             known = settle(places)
         self._given, self._settled = places, known
         return known
@@ -97,7 +99,7 @@ class KnownLines:
         """As `lines_of`, where `canonical` looks for the settled places."""
         wanted = (policy, system, settled, tuple(revoked))
         known = self._lines if self._of == wanted else None
-        if known is not None and self.lead_as_before(canonical):
+        if known is not None and (not self.looks or self.lead_as_before(canonical)):
             return known
         led = {}
 

@@ -54,11 +54,15 @@ class Control:
                 self._supervisor.answer(request, _refusal("UnknownRequest", text))
 
     def _on_sandbox(self, request: Incoming) -> None:
-        permissions = self._supervisor.permissions
+        permissions, channels = self._supervisor.permissions, self._supervisor.channels
         with nullcontext() if permissions is None else permissions.changes.news_after():
             with one_moment():
                 content = self._sandbox(request.content)
-            self._supervisor.answer(request, content)
+            # Whoever ordered it has the reply first; all else is for those who look on.
+            channels.reply(request, "sandbox_reply", content)
+            channels.status("busy", request.header)
+        channels.status("idle", request.header)
+        self._supervisor.still_busy()
 
     def _shutdown(self, request: Incoming) -> None:
         content = {"status": "ok", "restart": bool(request.content.get("restart", False))}

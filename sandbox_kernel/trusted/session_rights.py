@@ -54,6 +54,8 @@ class SessionRights:
         self._numbers = itertools.count(1)
         self._lines = KnownLines()
         self._kept: Rights | None = None
+        #: Whether all that has changed since the last look at the paths is that grants ended.
+        self._only_less = False
         #: When the kept rights end (seconds since the epoch).
         self._ends = math.inf
 
@@ -61,7 +63,11 @@ class SessionRights:
     def rights(self) -> Rights:
         """What holds now, outside of any cell's own narrowing."""
         if self._kept is None or self._clock() >= self._ends:
-            self._keep(self._resolved(None))
+            self._lines.looks = not self._only_less
+            try:
+                self._keep(self._resolved(None))
+            finally:
+                self._lines.looks = True
         assert self._kept is not None
         return self._kept
 
@@ -109,7 +115,9 @@ class SessionRights:
             raise
         self._changed()
 
-    def _changed(self) -> None:
+    def _changed(self, *, only_less: bool = False) -> None:
+        """Resolve anew. What is left when grants end is what it was: no path is looked at again."""
+        self._only_less = only_less and (self._kept is not None or self._only_less)
         self._kept = None
 
     def set_request(self, metadata: object) -> bool:
@@ -174,7 +182,7 @@ class SessionRights:
                 known = ", ".join(self.grants) or "there is none"
                 raise NoSuchGrant(f"no grant has the id {identity!r}; known: {known}")
         removed = [self.grants.pop(identity) for identity in wanted]
-        self._changed()
+        self._changed(only_less=True)
         return removed
 
     def remove_by_words(self, request: Request) -> list[str]:

@@ -10,10 +10,12 @@ cell: `sealed` raises ConfinementFailed with what is missing and how to get it, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ __all__ = ["Generation", "MountFailed", "Warden"]
 TRUSTED = str(Path(__file__).resolve().parents[1])
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
 MOUNT_ANSWER_SECONDS = 5.0
+#: Seconds to wait awake for the answer of one that is awake.
+_AWAKE_SECONDS = 0.0005
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
 SEAL_SECONDS = 60.0
 
@@ -118,18 +122,18 @@ class Warden:
     ) -> dict[str, Any]:
         self._counter += 1
         # It must not be held while it makes a worker: what it has answered, it is through with.
-        held = self._idle and not self._roused and self._turns.hold(self.pid)
-        self._roused = False
+        awake, self._roused = self._roused, False
+        held = self._idle and not awake and self._turns.hold(self.pid)
         try:
             self._send({**message, "re": self._counter}, fds)
-            readable, _, _ = select.select([self._control], [], [], MOUNT_ANSWER_SECONDS)
+            answered = (awake and self._soon()) or self._later()
         finally:
             if held:
                 self._turns.let_go(self.pid)
             self._turns.release()
-        if not readable:
+        if answered is None:
             raise MountFailed("the warden does not answer", 110)
-        data, got = self._answers.receive()
+        data, got = answered
         (given if given is not None else []).extend(got)
         if not data:
             raise MountFailed("the warden is gone", 32)
@@ -140,6 +144,19 @@ class Warden:
         if "error" in answer:
             raise MountFailed(answer["error"], answer["errno"])
         return answer
+
+    def _soon(self) -> tuple[bytes, list[int]] | None:
+        """The answer of one that is awake, waited for awake: None when it takes longer."""
+        end = time.monotonic() + _AWAKE_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                return self._answers.receive(socket.MSG_DONTWAIT)
+        return None
+
+    def _later(self) -> tuple[bytes, list[int]] | None:
+        """The answer, waited for asleep; None when none comes."""
+        readable, _, _ = select.select([self._control], [], [], MOUNT_ANSWER_SECONDS)
+        return self._answers.receive() if readable else None
 
 
 def _roots(spec: WorkerSpec) -> roots.Roots:

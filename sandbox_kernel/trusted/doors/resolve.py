@@ -26,6 +26,7 @@ MOST_DEPTH = 256
 BENEATH = (
     _sys_files.RESOLVE_BENEATH | _sys_files.RESOLVE_NO_MAGICLINKS | _sys_files.RESOLVE_NO_SYMLINKS
 )
+_EXACTLY = _sys_files.RESOLVE_NO_MAGICLINKS | _sys_files.RESOLVE_NO_SYMLINKS
 
 PlaceKind = Literal["file", "directory", "missing"]
 
@@ -139,15 +140,11 @@ def open_place(place: Place) -> int:
 
     Raises Unresolvable (`moved`) when the path has changed since.
     """
-    relative = os.fsencode(place.real.lstrip("/")) or b"."
-    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = _sys_files.openat2(root, relative, os.O_PATH | os.O_NOFOLLOW, resolve=BENEATH)
+        found = _sys_files.openat2(-1, os.fsencode(place.real), os.O_PATH, resolve=_EXACTLY)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unresolvable("moved", printable(place.spelled), reason) from None
-    finally:
-        os.close(root)
     now = os.fstat(found)
     if (now.st_dev, now.st_ino) != (place.device, place.inode):
         os.close(found)
