@@ -59,6 +59,9 @@ class Policy:
     digest: str
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     def origin(self, *path: str | int) -> Origin:
         """Where a value stands, or its nearest table; the top file when nowhere."""
         return _nearest(self.origins, path, self.sources[-1].name)

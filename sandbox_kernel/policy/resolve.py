@@ -107,17 +107,18 @@ def resolve(
     `request` is the notebook's metadata, `grants` every live yes (approvals and tickets
     included), `revoked` what was taken back in this session, `cell` the metadata of the cell that
     is about to run.  `now` is in seconds since the epoch.  `known` makes the next call about the
-    same session faster, and no different.  Raises nothing on any request; policies have been
+    same session faster, and no different, where `places.canonical` says the same of a path while
+    this runs.  Raises nothing on any request; policies have been
     checked by `load`.
     """
     settled = settle(places) if known is None else known.settled(places)
-    # One look at each path: all that is computed here is about the same moment.
-    look = cache(settled.canonical)
-    places = replace(settled, canonical=look)
     if known is None:
+        # One look at each path: all that is computed here is about the same moment.
+        places = replace(settled, canonical=cache(settled.canonical))
         refusals, lines = lines_of(policy, system, places, revoked, now)
     else:
-        refusals, lines = known.of(policy, system, settled, look, revoked, now)
+        places = settled
+        refusals, lines = known.of(policy, system, places, revoked, now)
     problems = list(lines.problems)
     rights = [rule.given for rule in lines.moving if rule.tier == "given"]
     unmet: list[Unmet] = []

@@ -92,19 +92,18 @@ class KnownLines:
         policy: Policy,
         system: Policy | None,
         settled: Places,
-        canonical: paths.Canonical,
         revoked: Sequence[model.RequestTable],
         now: float,
     ) -> tuple[tuple[Refusal, ...], Bounded]:
-        """As `lines_of`, where `canonical` looks for the settled places."""
+        """As `lines_of`."""
         wanted = (policy, system, settled, tuple(revoked))
         known = self._lines if self._of == wanted else None
-        if known is not None and (not self.looks or self.lead_as_before(canonical)):
+        if known is not None and (not self.looks or self.lead_as_before(settled)):
             return known
         led = {}
 
         def look(path: str) -> str:
-            led[path] = real = canonical(path)
+            led[path] = real = settled.canonical(path)
             return real
 
         found = lines_of(policy, system, replace(settled, canonical=look), revoked, now)
@@ -112,9 +111,9 @@ class KnownLines:
         self._of, self._led, self._lines = wanted, led, found if timeless else None
         return found
 
-    def lead_as_before(self, canonical: paths.Canonical) -> bool:
+    def lead_as_before(self, places: Places) -> bool:
         """Whether every path that the lines name leads where it led."""
-        return all(canonical(path) == real for path, real in self._led.items())
+        return all(places.canonical(path) == real for path, real in self._led.items())
 
 
 def settle(places: Places) -> Places:

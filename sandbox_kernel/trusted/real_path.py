@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from .confine._sys_linux import has_no_links
 
@@ -47,8 +48,15 @@ def real_path(path: str) -> str:
 
 def is_plain(path: str) -> bool:
     """Whether a path is known to be its own real path, by one look at it."""
-    written_out = path[:1] == "/" != path[1:2] and "\0" not in path
-    return written_out and os.path.normpath(path) == path and has_no_links(path)
+    written_out = _written_out(path)
+    return written_out is not None and has_no_links(written_out)
+
+
+@lru_cache(maxsize=4096)
+def _written_out(path: str) -> bytes | None:
+    """The bytes of a path that is absolute and has nothing to be taken out by text."""
+    plain = path[:1] == "/" != path[1:2] and "\0" not in path and os.path.normpath(path) == path
+    return os.fsencode(path) if plain else None
 
 
 def _look(path: str) -> str:

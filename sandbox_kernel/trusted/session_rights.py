@@ -23,6 +23,7 @@ from ..policy.rules import KnownLines
 from ..shared.errors import Denied
 from .limits.change import changed
 from .policy_files import PolicyFiles
+from .real_path import one_moment
 
 NOTEBOOK = "the notebook's metadata"
 LIVE = "the control command limits"
@@ -77,7 +78,7 @@ class SessionRights:
 
     def look_again(self) -> None:
         """Have the rights be about the places to which the paths of the policy lead by now."""
-        if not self._lines.lead_as_before(self.places.canonical):
+        if not self._lines.lead_as_before(self.places):
             self._changed()
 
     def for_cell(self, metadata: object) -> Rights:
@@ -87,17 +88,18 @@ class SessionRights:
         return self._resolved(parse_request(metadata, Origin("the cell's metadata")))
 
     def _resolved(self, cell: Request | None) -> Rights:
-        rights = resolve(
-            self.policies.chosen,
-            self.places,
-            now=self._clock(),
-            system=self.policies.system,
-            request=self.request,
-            grants=tuple(self.grants.values()),
-            revoked=self._revoked,
-            cell=cell,
-            known=self._lines,
-        )
+        with one_moment():
+            rights = resolve(
+                self.policies.chosen,
+                self.places,
+                now=self._clock(),
+                system=self.policies.system,
+                request=self.request,
+                grants=tuple(self.grants.values()),
+                revoked=self._revoked,
+                cell=cell,
+                known=self._lines,
+            )
         if self._limits:
             own = _own_limits(cell)
             wanted = {name: value for name, value in self._limits.items() if name not in own}

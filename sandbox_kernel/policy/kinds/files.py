@@ -87,7 +87,8 @@ def carve(
 
     Only those that may touch it are kept, so that a list of 150 denials elsewhere costs nothing.
     """
-    if not (deny or read_only) and entry.mode != "read":
+    plain = not (entry.read_only or entry.max_bytes or entry.max_count)
+    if not (deny or read_only) and (entry.mode != "read" or plain):
         return entry
     if any(d.covers_pattern(place) for d in deny for place in entry.places):
         return None

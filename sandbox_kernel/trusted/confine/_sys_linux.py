@@ -187,12 +187,12 @@ def openat2(dirfd: int, path: str, flags: int, resolve: int) -> int:
     return _checked(_openat2(_OPENAT2, dirfd, os.fsencode(path), how, len(how)), "openat2")
 
 
-def has_no_links(path: str) -> bool:
+def has_no_links(path: bytes) -> bool:
     """Whether an absolute path is known to go through no symbolic link, as far as it exists.
 
     A look that meets a link first fails with ELOOP, one that meets the end first with ENOENT.
     """
-    look = _openat2(_OPENAT2, AT_FDCWD, os.fsencode(path), _LOOK, len(_LOOK))
+    look = _openat2(_OPENAT2, AT_FDCWD, path, _LOOK, len(_LOOK))
     if look < 0:
         return ctypes.get_errno() == errno.ENOENT
     os.close(look)

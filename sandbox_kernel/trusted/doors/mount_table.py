@@ -58,10 +58,8 @@ class _Plan:
         read_only: tuple[PathPattern, ...],
     ) -> None:
         self.host = host
-        denies = {d for g in granted for d in g.entry.deny}.union(deny)
-        protected = {r for g in granted for r in g.entry.read_only}.union(read_only)
-        self.deny = ordered(denies)
-        self.read_only = ordered(protected)
+        self.deny = _joined(deny, (g.entry.deny for g in granted))
+        self.read_only = _joined(read_only, (g.entry.read_only for g in granted))
         self.granted = tuple(g for g in granted if self.closed(g.place.real) is None)
         self.live: list[Granted] = []
         self.read: list[Granted] = []
@@ -306,6 +304,13 @@ class _Plan:
                 item.seeds,
                 tuple(sorted(inside)),
             )
+
+
+def _joined(
+    patterns: tuple[PathPattern, ...], others: Iterable[tuple[PathPattern, ...]]
+) -> tuple[PathPattern, ...]:
+    more = [pattern for each in others for pattern in each if pattern not in patterns]
+    return ordered((*patterns, *more)) if more else patterns
 
 
 def _is_directory(item: Item) -> bool:

@@ -8,7 +8,6 @@ from itertools import permutations
 import pytest
 
 from sandbox_kernel.policy import resolve
-from sandbox_kernel.policy.kinds.paths import Canonical
 from sandbox_kernel.policy.resolve import Grant
 from sandbox_kernel.policy.rules import KnownLines, settle
 from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
@@ -86,12 +85,35 @@ def test_lines_that_end_begin_anew_each_time() -> None:
 def test_they_are_kept_where_nothing_changes() -> None:
     known, chosen = KnownLines(), policy(FILES.format(more=""))
 
-    def found(canonical: Canonical) -> object:
-        return known.of(chosen, None, NOTEBOOK, canonical, (), NOW)
+    elsewhere = ""
+    places = replace(NOTEBOOK, canonical=lambda path: elsewhere or path)
 
-    first = found(lambda path: path)
-    assert found(lambda path: path) is first
-    assert found(lambda path: "/elsewhere") is not first
+    def found() -> object:
+        return known.of(chosen, None, places, (), NOW)
+
+    first = found()
+    assert found() is first
+    elsewhere = "/elsewhere"
+    assert found() is not first
+
+
+def test_they_are_taken_as_they_were_where_nobody_looks() -> None:
+    known, chosen = KnownLines(), policy(FILES.format(more=""))
+    looks = 0
+
+    def canonical(path: str) -> str:
+        nonlocal looks
+        looks += 1
+        return path
+
+    places = replace(NOTEBOOK, canonical=canonical)
+    first = known.of(chosen, None, known.settled(places), (), NOW)
+    known.looks, looks = False, 0
+    assert known.of(chosen, None, known.settled(places), (), NOW) is first
+    assert not looks
+    known.looks = True
+    assert known.of(chosen, None, known.settled(places), (), NOW) is first
+    assert looks
 
 
 def test_places_are_settled_again_where_the_folder_is_another() -> None:
