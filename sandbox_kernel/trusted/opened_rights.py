@@ -6,7 +6,6 @@ answers of a grant or a revocation.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..policy import Rights
@@ -31,7 +30,8 @@ class OpenedRights:
         if self._doors is None or self._supervisor.worker is None:
             return {}
         taken = self._doors.follow(rights)
-        return {name: value for name, value in asdict(taken).items() if value}
+        told = {"killed": taken.killed, "still_open": taken.still_open, "shut": taken.shut}
+        return {name: value for name, value in told.items() if value}
 
     def end_cell(self) -> None:
         """Bring what the cell staged to the host, and end the rights that were for it alone."""

@@ -87,7 +87,7 @@ def carve(
 
     Only those that may touch it are kept, so that a list of 150 denials elsewhere costs nothing.
     """
-    plain = not (entry.read_only or entry.max_bytes or entry.max_count)
+    plain = (entry.read_only, entry.max_bytes, entry.max_count) == ((), None, None)
     if not (deny or read_only) and (entry.mode != "read" or plain):
         return entry
     if any(d.covers_pattern(place) for d in deny for place in entry.places):

@@ -134,8 +134,11 @@ class DoorMounts:
             # Private: a mount that comes later would be writable in a read-only grant.
             linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
             with self._within(self._namespace):
-                made = old.made if old else self._make(target, is_directory=is_directory)
-                self._attach(tree, target, beneath=beneath)
+                if old is None:
+                    made = self._attach(tree, target, is_directory=is_directory)
+                else:
+                    made = old.made
+                    self._replace(tree, target)
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made)
@@ -152,8 +155,7 @@ class DoorMounts:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV | linux.ATTR_RDONLY
             linux.set_mount_attributes(tree, "", attributes, recursive=False)
             with self._within(self._namespace):
-                made = self._make(target, is_directory=True)
-                self._attach(tree, target, beneath=False)
+                made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(writable)
             raise
@@ -181,8 +183,7 @@ class DoorMounts:
             os.close(lower)
         try:
             with self._within(self._namespace):
-                made = self._make(target, is_directory=True)
-                self._attach(tree, target, beneath=False)
+                made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(upper)
             self._forget(_Mounted(layers=layers))
@@ -256,17 +257,31 @@ class DoorMounts:
 
     # --- in the worker's namespace ---------------------------------------------------------
 
-    def _attach(self, tree: int, target: str, *, beneath: bool) -> None:
-        place = linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
+    def _attach(self, tree: int, target: str, *, is_directory: bool) -> tuple[str, ...]:
+        """Mount a tree at `target`, made unless it is there; which paths were made for it."""
+        _check_place(target)
+        above, name = os.path.split(target)
+        made: tuple[str, ...] = ()
         try:
-            if beneath:
-                self._replace(tree, place, target)
-            else:
-                linux.move_mount(tree, place)
+            folder = self._open(above)
+        except (FileNotFoundError, NotADirectoryError):
+            made = self._make(above, is_directory=True)
+            folder = self._open(above)
+        try:
+            if not _is_there(folder, name, target, is_directory):
+                self._make_one(target, is_directory)
+                made = (*made, target)
+            linux.move_mount(tree, folder, name)
         finally:
-            os.close(place)
+            os.close(folder)
+        return made
 
-    def _replace(self, tree: int, place: int, target: str) -> None:
+    def _open(self, target: str) -> int:
+        return linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
+
+    def _replace(self, tree: int, target: str) -> None:
+        """Mount a tree in place of the one at `target`."""
+        place = self._open(target)
         try:
             linux.move_mount(tree, place, beneath=True)
         except OSError as error:
@@ -274,17 +289,19 @@ class DoorMounts:
                 raise
             # Before Linux 6.5: a moment without the file, never the old one beside the new.
             self._unmount(target, linux.MNT_DETACH)
-            bare = linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
+            bare = self._open(target)
             try:
                 linux.move_mount(tree, bare)
             finally:
                 os.close(bare)
             return
+        finally:
+            os.close(place)
         self._unmount(target, linux.MNT_DETACH)
 
     def _unmount(self, target: str, flags: int) -> None:
         parent, name = os.path.split(target)
-        place = linux.openat2(self._root, parent, os.O_PATH, _BELOW_ROOT)
+        place = self._open(parent)
         try:
             os.fchdir(place)
             linux.unmount(name, flags | _UMOUNT_NOFOLLOW)
@@ -307,31 +324,26 @@ class DoorMounts:
 
     def _make(self, target: str, *, is_directory: bool) -> tuple[str, ...]:
         """Make `target` and what leads to it unless it is there; which paths were made."""
-        parts = target.strip("/").split("/")
-        if any(part in ("", ".", "..") for part in parts):
-            raise MountRefused(f"{target}: not a place for a grant")
-        paths = ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        _check_place(target)
         missing: list[str] = []
-        while paths and not self._is_there(paths[-1], is_directory or bool(missing)):
-            missing.append(paths.pop())
+        path = target
+        while path != "/":
+            try:
+                there = self._open(path)
+            except FileNotFoundError:
+                missing.append(path)
+                path = os.path.dirname(path)
+                continue
+            except NotADirectoryError:
+                raise MountRefused(f"{path}: a file is in the way") from None
+            try:
+                _check_kind(os.fstat(there), path, is_directory or bool(missing))
+            finally:
+                os.close(there)
+            break
         for path in reversed(missing):
             self._make_one(path, is_directory or path != target)
         return tuple(reversed(missing))
-
-    def _is_there(self, path: str, directory: bool) -> bool:
-        """Raises MountRefused when something of the other kind is."""
-        try:
-            found = linux.openat2(self._root, path, os.O_PATH, _BELOW_ROOT)
-        except FileNotFoundError:
-            return False
-        except NotADirectoryError:
-            raise MountRefused(f"{path}: a file is in the way") from None
-        there = os.fstat(found)
-        os.close(found)
-        if stat.S_ISDIR(there.st_mode) != directory:
-            kind = "file" if directory else "directory"
-            raise MountRefused(f"{path}: a {kind} is there")
-        return True
 
     def _make_one(self, path: str, directory: bool) -> None:
         holder, relative = self._holder(path)
@@ -366,3 +378,29 @@ class DoorMounts:
             # Something else is mounted or made below it; it stays, empty and read-only.
             if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
+
+
+def _check_place(target: str) -> None:
+    """Raise MountRefused for a path that names no place of its own."""
+    if any(part in ("", ".", "..") for part in target.strip("/").split("/")):
+        raise MountRefused(f"{target}: not a place for a grant")
+
+
+def _is_there(folder: int, name: str, path: str, is_directory: bool) -> bool:
+    """Whether there is such an entry. Raises MountRefused when it is of another kind."""
+    try:
+        status = os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError:
+        raise MountRefused(f"{path}: a file is in the way") from None
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, f"{path}: a link is there")
+    _check_kind(status, path, is_directory)
+    return True
+
+
+def _check_kind(status: os.stat_result, path: str, is_directory: bool) -> None:
+    if stat.S_ISDIR(status.st_mode) != is_directory:
+        kind = "file" if is_directory else "directory"
+        raise MountRefused(f"{path}: a {kind} is there")

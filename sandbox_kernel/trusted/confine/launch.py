@@ -40,6 +40,9 @@ _AWAKE_SECONDS = 0.0005
 SEAL_SECONDS = 60.0
 
 
+_ROUSE = b'{"do": "rouse"}'
+
+
 class MountFailed(OSError):
     """The warden could not carry out a mount command. `errno` is EBUSY for one in use."""
 
@@ -104,7 +107,7 @@ class Warden:
         To wake what sleeps takes longer than most operations do; meanwhile there is other work.
         """
         if self._idle and not self._roused and len(os.sched_getaffinity(0)) > 1:
-            self._send({"do": "rouse"})
+            self._control.send(_ROUSE)
             self._roused = True
 
     def close(self) -> None:
