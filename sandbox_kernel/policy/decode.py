@@ -1,7 +1,8 @@
 """Plain data (from TOML or JSON) into the structs of `model`, collecting every mistake.
 
-msgspec stops at the first mistake and says nothing of the nearest right key, so unknown keys are
-looked for first, over the whole tree; what is left of type errors comes from msgspec one by one.
+msgspec stops at the first mistake and says nothing of the nearest right key. So where it finds one,
+unknown keys are looked for over the whole tree; what is left of type errors comes from msgspec one
+by one.
 """
 
 from __future__ import annotations
@@ -38,13 +39,11 @@ _SHORTHAND: Mapping[str, str] = {
 
 def decode(data: object, kind: type[T], where: Where) -> tuple[T | None, list[Problem]]:
     """Convert `data` to `kind`: the struct, or None and at least one problem."""
-    problems = _unknown_keys(data, kind, (), where)
-    if problems:
-        return None, problems
     try:
         return msgspec.convert(data, kind, dec_hook=_amount), []
     except msgspec.ValidationError as error:
-        return None, [_type_problem(error, data, where)]
+        unknown = _unknown_keys(data, kind, (), where)
+        return None, unknown or [_type_problem(error, data, where)]
 
 
 def spell_out(tables: object, tiers: bool) -> object:

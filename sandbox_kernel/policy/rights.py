@@ -107,6 +107,16 @@ class Denial:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class _ByText:
+    """Sorts entries by their text, which is made where nothing else tells them apart."""
+
+    entry: Entry
+
+    def __lt__(self, other: _ByText) -> bool:
+        return repr(self.entry) < repr(other.entry)
+
+
 @dataclass(frozen=True)
 class Right:
     """Something that may be done now.
@@ -125,7 +135,7 @@ class Right:
     @cached_property
     def order(self) -> tuple[object, ...]:
         """A key that sorts rights the same way however the lines of the policy stood."""
-        return (*self.rule.order, repr(self.entry), self.through)
+        return (*self.rule.order, _ByText(self.entry), self.through, self.grant_id or "")
 
     @cached_property
     def ends(self) -> float | None:
