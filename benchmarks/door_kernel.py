@@ -23,6 +23,8 @@ from sandbox_kernel.jupyter.control_client import ControlClient
 from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.options import LaunchOptions
 
+#: Until a kernel that has just started is idle: it makes itself ready for the worker after this.
+IDLE_SECONDS = 2.0
 POLICY = """version = 1
 extends = "default"
 [[ask.files]]
@@ -60,6 +62,7 @@ def control_of_a_kernel(folder: Path, level: Level) -> Iterator[ControlClient]:
             status = control.status()
             if status["level"] != level.value:
                 raise RuntimeError(f"the kernel runs at {status['level']}")
+            time.sleep(IDLE_SECONDS)
             yield control
     finally:
         client.shutdown()

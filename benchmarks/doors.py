@@ -60,7 +60,7 @@ GOALS = {
     ("notify door", "import numpy, pandas"): 1.15,
 }
 GRANT_GOAL_MS = 1.0
-GRANTS = 100
+GRANTS = 300
 
 PEER = "sandlock"
 

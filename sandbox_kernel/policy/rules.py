@@ -108,12 +108,24 @@ class KnownLines:
 
         found = lines_of(policy, system, replace(settled, canonical=look), revoked, now)
         timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
-        self._of, self._led, self._lines = wanted, led, found if timeless else None
+        self._of, self._led, self._lines = wanted, telling(led), found if timeless else None
         return found
 
     def lead_as_before(self, places: Places) -> bool:
         """Whether every path that the lines name leads where it led."""
         return all(places.canonical(path) == real for path, real in self._led.items())
+
+
+def telling(led: Mapping[str, str]) -> dict[str, str]:
+    """Of paths and where they lead, those that tell of all: a path that is its own real path goes
+    through no link, nor does any of those that it begins with.
+    """
+    plain = sorted((path for path, real in led.items() if path == real), reverse=True)
+    longest: list[str] = []
+    for path in plain:
+        if not any(paths.is_below(other, path) for other in longest):
+            longest.append(path)
+    return {path: real for path, real in led.items() if path != real or path in longest}
 
 
 def settle(places: Places) -> Places:

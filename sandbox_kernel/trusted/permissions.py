@@ -79,6 +79,7 @@ class Permissions:
         self._followed: Rights | None = None
         self._modules: tuple[tuple[Right, ...], dict[str, str]] = ((), {})
         self._told: tuple[object, dict[str, Any]] | None = None
+        self._shown: tuple[tuple[Right, ...], str] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self.changes = RightsChanges(supervisor, self)
         self.questions = CellQuestions(supervisor, self)
@@ -227,8 +228,10 @@ class Permissions:
         self._remember_writable()
         rights = self.rights
         self._watch_expiry(rights)
-        display: Any = rights.display
-        self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
+        if self._shown != (shown := (rights.of("display"), rights.policy_file)):
+            display: Any = rights.display
+            self._supervisor.gate.set_rules(DisplayRules(**display, origin=rights.policy_file))
+            self._shown = shown
         self._supervisor.watch.follow(self.session.rights, rights.limits)
         taken = self._supervisor.opened.follow(rights)
         if self._told != (self._supervisor.worker, self.worker_settings()):

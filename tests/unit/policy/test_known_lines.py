@@ -9,7 +9,7 @@ import pytest
 
 from sandbox_kernel.policy import resolve
 from sandbox_kernel.policy.resolve import Grant
-from sandbox_kernel.policy.rules import KnownLines, settle
+from sandbox_kernel.policy.rules import KnownLines, settle, telling
 from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
 
 FILES = """
@@ -41,7 +41,14 @@ ASKING = asking({"files": ["work"]})
 def test_a_path_that_leads_elsewhere_is_followed(order: tuple[dict[str, str], ...]) -> None:
     known, chosen = KnownLines(), policy(FILES.format(more=""))
     now: dict[str, str] = {}
-    places = replace(NOTEBOOK, canonical=lambda path: now.get(path, path))
+
+    def canonical(path: str) -> str:
+        for link, target in now.items():
+            if path == link or path.startswith(f"{link}/"):
+                return target + path.removeprefix(link)
+        return path
+
+    places = replace(NOTEBOOK, canonical=canonical)
     for links in (*order, *order):
         now = links
         fresh = resolve(chosen, places, now=NOW, request=ASKING)
@@ -126,3 +133,10 @@ def test_places_are_settled_again_where_the_folder_is_another() -> None:
     now = "/srv/nb"
     assert known.settled(places).folder == "/srv/nb"
     assert known.settled(replace(places, notebook="/srv/other.ipynb")).read_only != first.read_only
+
+
+def test_of_paths_without_links_the_longest_tell_of_all() -> None:
+    led = {path: path for path in ("/a", "/a/b", "/a/b/c", "/a/bc", "/d", "/a/b-c/d", "/a/b-c")}
+    links = {"/a/b/link": "/elsewhere", "/a/b/link/below": "/elsewhere/below"}
+    assert set(telling({**led, **links})) == {"/a/b/c", "/a/bc", "/d", "/a/b-c/d", *links}
+    assert telling({"/": "/"}) == {"/": "/"}
