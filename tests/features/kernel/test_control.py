@@ -244,3 +244,48 @@ def test_control_is_answered_while_a_cell_computes(kernel, control):
     timer.start()
     timer.join()
     assert kernel.reply_to(cell)["content"]["status"] == "error"
+
+
+def test_a_grant_leaves_the_running_cell_its_own_lower_limits(kernel, control):
+    kernel.client.session.metadata = {"sandbox": {"limits": {"wall_time": "3 s"}}}
+    try:
+        cell = kernel.client.execute("print('go', flush=True)\nwhile True: pass")
+    finally:
+        kernel.client.session.metadata = {}
+    kernel.published(lambda message: message["content"].get("text") == "go\n")
+    control.grant({"files": [{"path": "data", "mode": "read"}]})
+    reply = kernel.reply_to(cell)["content"]
+    assert reply["ename"] == "LimitExceeded"
+    assert "3 s allowed" in reply["evalue"]
+    assert control.limits()["wall_time"]["value"] != "3 s"
+
+
+def test_a_line_whose_link_leads_elsewhere_by_the_next_cell_is_followed(start_kernel):
+    line = '[[given.files]]\npath = "link"\nmode = "read"\nreason = "of the test"\n'
+    kernel = start_kernel(policy='version = 1\nextends = "default"\n' + line)
+    for name in ("one", "two"):
+        (kernel.folder / name).mkdir()
+        (kernel.folder / name / "file").write_text(name)
+    link = kernel.folder / "link"
+    read = "print(open('link/file').read())"
+    for name in ("one", "two"):
+        (kernel.folder / "new").symlink_to(name)
+        (kernel.folder / "new").rename(link)
+        assert kernel.run(read).text() == f"{name}\n"
+        assert (
+            "PermissionError"
+            in kernel.run(f"open('{'two' if name == 'one' else 'one'}/file')").error
+        )
+
+
+def test_the_reply_comes_with_busy_news_and_idle(kernel, control):
+    """All that a command causes is told before the kernel says that it is through with it."""
+    control.status()  # Who has asked once is told of what others do.
+    ran = kernel.request(
+        "sandbox_request",
+        {"command": "grant", "arguments": {"files": [{"path": "data", "mode": "read"}]}},
+        "control",
+    )
+    assert ran.status == "ok"
+    states = [content["execution_state"] for content in ran.of("status")]
+    assert states == ["busy", "idle"]
