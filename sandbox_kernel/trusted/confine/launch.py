@@ -35,7 +35,7 @@ TRUSTED = str(Path(__file__).resolve().parents[1])
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
 MOUNT_ANSWER_SECONDS = 5.0
 #: Seconds to wait awake for the answer of one that is awake.
-_AWAKE_SECONDS = 0.0005
+AWAKE_SECONDS = 0.0005
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
 SEAL_SECONDS = 60.0
 
@@ -150,7 +150,7 @@ class Warden:
 
     def _soon(self) -> tuple[bytes, list[int]] | None:
         """The answer of one that is awake, waited for awake: None when it takes longer."""
-        end = time.monotonic() + _AWAKE_SECONDS
+        end = time.monotonic() + AWAKE_SECONDS
         while time.monotonic() < end:
             with contextlib.suppress(BlockingIOError):
                 return self._answers.receive(socket.MSG_DONTWAIT)

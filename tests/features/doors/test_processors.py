@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from sandbox_kernel.trusted.confine import launch
 from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.doors import _sys_listener
 
-from .conftest import Start, World
+from .conftest import Raised, Start, World
 
 OPENS = """
 import threading
@@ -90,3 +91,48 @@ def test_mounting_leaves_the_warden_and_its_workers_all_processors(
     worker.open_for(data)
     assert set(worker.value("list(os.sched_getaffinity(0))")) == ours
     assert worker.on_loop(os.sched_getaffinity, 0) == ours
+
+
+def test_a_warden_that_was_woken_sleeps_when_no_order_comes_and_does_the_next(
+    world: World, start: Start
+) -> None:
+    (world.nb / "data").mkdir()
+    (world.nb / "data" / "x").write_text("X")
+    nothing, data = world.files(), world.files('path = "data"\nmode = "read"')
+    worker = start(nothing)
+    for rights in (data, nothing):  # It is woken only once it has answered.
+        worker.follow(rights)
+    task = f"/proc/{worker.warden.pid}/task/{worker.warden.pid}/stat"
+
+    def used() -> int:
+        with open(task, encoding="utf-8") as file:
+            return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
+
+    for _ in range(3):
+        worker.on_loop(worker.doors.rouse)
+        worker.on_loop(worker.doors.rouse)
+        before = used()
+        worker.value("__import__('time').sleep(0.5)")
+        assert used() - before <= 2  # Ticks of a hundredth of a second.
+        worker.follow(data)
+        assert worker.value("open('data/x').read()") == "X"
+        worker.follow(nothing)
+        with pytest.raises(Raised):
+            worker.run("open('data/x')")
+    worker.on_loop(worker.doors.rouse)
+    worker.on_loop(worker.launch)
+    worker.open_for(data)
+    assert worker.value("open('data/x').read()") == "X"
+
+
+def test_an_answer_that_takes_longer_than_to_wait_awake_is_waited_for(
+    world: World, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "AWAKE_SECONDS", 0.0)
+    (world.nb / "data").mkdir()
+    nothing, data = world.files(), world.files('path = "data"\nmode = "read"')
+    worker = start(nothing)
+    for rights in (data, nothing, data):
+        worker.on_loop(worker.doors.rouse)
+        worker.follow(rights)
+    assert worker.value("os.listdir('data')") == []
