@@ -115,7 +115,7 @@ class CellWatch:
         """
         self.spawns = rights.spawn
         self.copies.follow(rights)
-        self.monitor.yields_after = rights.yields_after
+        self.monitor.turns.yields_after = rights.yields_after
         self.monitor.change_session(rights.session_limits)
         if self.monitor.standing == rights.limits and self.monitor.limits == running:
             return  # As nearly always.

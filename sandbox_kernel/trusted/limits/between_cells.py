@@ -46,7 +46,7 @@ class BetweenCells:
             if not tree.awaited and not tree.spawns:
                 end_children(tree)
             sample = monitor.watch_copy(monitor.look())
-            monitor.give_way(sample, self._begin or sample)
+            monitor.turns.give_way(tree, sample, self._begin or sample)
         except MonitorFailed as failure:
             monitor.force.kill_unmeasured(failure, "between two cells")
             return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from .slack import COPY_MATTERS, Slack
 from .symptoms import cause, is_symptom
 from .table import LIMITS
 from .tree import Tree, end_children
+from .turns import Turns
 from .usage import numbers, together
 from .verdict import exceeded, next_look, used
 
@@ -64,10 +64,7 @@ class Monitor:
         #: Limits for all kernels of the person, and those kernels; None where nobody counts them.
         self._person: dict[str, Limit] = {}
         self._kernels: PersonsKernels | None = None
-        self._processors: frozenset[int] | None = None
-        #: Seconds of processor time after which a cell gives way to everybody else's.
-        self.yields_after = math.inf
-        self._gives_way = self._behind = False
+        self.turns = Turns()
         self._spent: dict[str, float] = {}
         self._meters: dict[str, Callable[[], float]] = {}
         self.tree: Tree | None = None
@@ -108,47 +105,22 @@ class Monitor:
         """
         self.tree = tree
         self._last = None
-        self._gives_way = False
-        if not math.isinf(self.yields_after):
-            walls.give_way((os.getpid(), tree.worker), gives=False, behind=False)
+        self.turns.attach(tree)
         sample = self._look()
         self._slack = Slack(sample)
         self._fit_wall(sample, always=True)
-        self._pin()
+        self._choose_processors()
         self._idle()
 
     def join(self, kernels: PersonsKernels, limits: Mapping[str, Limit]) -> None:
         """The person has other kernels too, and `limits` hold for all of them together."""
         self._kernels, self._person = kernels, dict(limits)
 
-    def give_way(self, sample: Sample, begin: Sample) -> None:
-        """A cell that computes for long lets everybody else's go first. Raises `MonitorFailed`."""
-        assert self.tree is not None
-        if self._gives_way or sample.cpu - begin.cpu <= self.yields_after:
-            return
-        self._gives_way = True
-        self._behind = walls.may_return(self.tree.worker)
-        walls.give_way(self._own_processes(), gives=True, behind=self._behind)
-
-    def _come_back(self) -> None:
+    def _choose_processors(self) -> None:
         """Raises `MonitorFailed`."""
-        if self._gives_way and self.tree is not None:
-            walls.give_way(self._own_processes(), gives=False, behind=self._behind)
-        self._gives_way = False
-
-    def _own_processes(self) -> list[int]:
-        assert self.tree is not None
-        return [self.tree.worker, *(process.pid for process in self.tree.children())]
-
-    def _pin(self) -> None:
-        """Hold the worker to its processors. Raises `MonitorFailed`."""
         assert self.tree is not None
         place = -1 if self._kernels is None else self._kernels.place
-        self._processors = walls.processors(
-            os.sched_getaffinity(0), self._limits, self._person, place, os.getuid()
-        )
-        if self._processors is not None:
-            walls.pin(self.tree.worker, self._processors)
+        self.turns.choose(self.tree, self._limits, self._person, place)
 
     def detach(self) -> None:
         """The worker is gone: nothing to look at until the next one."""
@@ -182,7 +154,7 @@ class Monitor:
         try:
             if narrowed is not None and dict(narrowed) != self._limits:
                 self._set(dict(narrowed))
-            self._come_back()
+            self.turns.come_back(self.tree)
             self._begin = self._last = self._look(closely=False)
         except MonitorFailed as failure:
             self._begin = self._last = Sample(self._now())
@@ -196,7 +168,7 @@ class Monitor:
         last = None
         if self._begin is not None and self.tree is not None:
             try:
-                self._come_back()
+                self.turns.come_back(self.tree)
                 last = self._last = self._look(closely=False)
                 self._add_up(last)
                 self._leave_room(last)
@@ -288,9 +260,11 @@ class Monitor:
         self._session = dict(session)
 
     def _set(self, limits: dict[str, Limit]) -> None:
-        self._limits = limits
+        before, self._limits = self._limits, limits
         if self.tree is not None:
             walls.apply(self.tree.worker, limits, self._beside)
+            if before.get("cpus") != limits.get("cpus"):
+                self._choose_processors()
 
     @property
     def grace(self) -> float:
@@ -349,9 +323,8 @@ class Monitor:
             sample = self._last = self.watch_copy(sample)
             self.host.looked(sample)
             self._fit_wall(sample)
-            if self._processors is not None:
-                walls.pin(self.tree.worker, self._processors)
-            self.give_way(sample, self._begin)
+            self.turns.hold(self.tree)
+            self.turns.give_way(self.tree, sample, self._begin)
         except MonitorFailed as failure:
             self._fail(failure)
         reached = exceeded(

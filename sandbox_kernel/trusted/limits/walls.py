@@ -141,15 +141,17 @@ def processors(
     return frozenset(shared) if len(shared) < len(own) else None
 
 
-def pin(pid: int, wanted: frozenset[int]) -> None:
-    """Let every thread of the worker run on these processors, whatever it has set itself.
+def pin(pid: int, wanted: frozenset[int], given: Collection[frozenset[int]] = ()) -> None:
+    """Let every thread of a process run on these processors at most, whatever it has set itself.
 
-    Raises `MonitorFailed` when the kernel refuses.
+    Those that have one of the sets `given` run on all of these again. Raises `MonitorFailed` when
+    the kernel refuses.
     """
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             # A thread may choose among the processors that we have (sched_setaffinity(2)).
-            if not os.sched_getaffinity(int(task)) <= wanted:
+            now = frozenset(os.sched_getaffinity(int(task)))
+            if now != wanted and (now in given or not now <= wanted):
                 os.sched_setaffinity(int(task), wanted)
     except (FileNotFoundError, ProcessLookupError):
         return  # It, or one of its threads, has ended: the next look sees the others.
