@@ -76,7 +76,8 @@ class KnownLines:
         self._given: Places | None = None
         self._settled: Places | None = None
         self._of: tuple[object, ...] = ()
-        self._led: dict[str, str] = {}
+        #: Paths that the lines name, as many as tell of all, and where they lead.
+        self.led: dict[str, str] = {}
         self._lines: tuple[tuple[Refusal, ...], Bounded] | None = None
 
     def settled(self, places: Places) -> Places:
@@ -108,12 +109,12 @@ class KnownLines:
 
         found = lines_of(policy, system, replace(settled, canonical=look), revoked, now)
         timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
-        self._of, self._led, self._lines = wanted, telling(led), found if timeless else None
+        self._of, self.led, self._lines = wanted, telling(led), found if timeless else None
         return found
 
     def lead_as_before(self, places: Places) -> bool:
-        """Whether every path that the lines name leads where it led."""
-        return all(places.canonical(path) == real for path, real in self._led.items())
+        """Whether every path that the lines name leads where it led, for settled places."""
+        return all(places.canonical(path) == real for path, real in self.led.items())
 
 
 def telling(led: Mapping[str, str]) -> dict[str, str]:

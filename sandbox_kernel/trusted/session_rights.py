@@ -55,6 +55,11 @@ class SessionRights:
         self._numbers = itertools.count(1)
         self._lines = KnownLines()
         self._kept: Rights | None = None
+        #: The same places, where it is noted which paths are looked at and where they lead: just
+        #: now, and for the kept rights.
+        self._watched: Places | None = None
+        self._looked: dict[str, str] = {}
+        self._led: dict[str, str] = {}
         #: Whether all that has changed since the last look at the paths is that grants ended.
         self._only_less = False
         #: When the kept rights end (seconds since the epoch).
@@ -75,11 +80,18 @@ class SessionRights:
     def _keep(self, rights: Rights) -> None:
         self._kept = rights
         self._ends = math.inf if rights.next_expiry is None else rights.next_expiry
+        before = self._led if self._only_less else {}
+        self._led = {**before, **self._lines.led, **self._looked}
+        self._only_less = False
 
     def look_again(self) -> None:
-        """Have the rights be about the places to which the paths of the policy lead by now."""
-        if not self._lines.lead_as_before(self.places):
+        """Have the rights be about the places to which all paths lead by now."""
+        if any(self.places.canonical(path) != real for path, real in self._led.items()):
             self._changed()
+
+    def _look(self, path: str) -> str:
+        self._looked[path] = real = self.places.canonical(path)
+        return real
 
     def for_cell(self, metadata: object) -> Rights:
         """What holds in a cell with this `metadata.sandbox`; it narrows and never adds."""
@@ -88,10 +100,13 @@ class SessionRights:
         return self._resolved(parse_request(metadata, Origin("the cell's metadata")))
 
     def _resolved(self, cell: Request | None) -> Rights:
+        self._looked = {}
+        if self._watched is None:
+            self._watched = replace(self.places, canonical=self._look)
         with one_moment():
             rights = resolve(
                 self.policies.chosen,
-                self.places,
+                self._watched,
                 now=self._clock(),
                 system=self.policies.system,
                 request=self.request,
@@ -133,7 +148,7 @@ class SessionRights:
 
     def move(self, places: Places) -> None:
         """The notebook lies somewhere else now."""
-        self.places = places
+        self.places, self._watched = places, None
         self._changed()
 
     def would(self, grant: Grant) -> Rights:

@@ -165,6 +165,17 @@ def set_mount_attributes(
     _checked(result, "mount_setattr")
 
 
+def set_read_only(fd: int, *, read_only: bool) -> None:
+    """Switch that attribute of the mount behind `fd` alone (mount_setattr(2)).
+
+    On: fails with EBUSY while a file is open for writing through it.
+    """
+    on, off = (ATTR_RDONLY, 0) if read_only else (0, ATTR_RDONLY)
+    packed = struct.pack("QQQQ", on, off, 0, 0)
+    result = _mount_setattr(_MOUNT_SETATTR, fd, b"", AT_EMPTY_PATH, packed, len(packed))
+    _checked(result, "mount_setattr")
+
+
 def make_writable(path: str) -> None:
     """Take back a read-only attribute that was set in this very namespace (mount_setattr(2))."""
     packed = struct.pack("QQQQ", 0, ATTR_RDONLY, 0, 0)

@@ -12,13 +12,16 @@ host or in the worker.
 
 | operation  | with                                          | does                               |
 |------------|-----------------------------------------------|------------------------------------|
-| `bind`     | source, target, readonly, exec; witness        | mounts a file or directory         |
+| `bind`     | source, target, readonly, exec, sealed;        | mounts a file or directory; sealed |
+|            | witness                                        | is read-only until it is switched  |
 | `swap`     | the same                                       | replaces a mount without a gap     |
 | `skeleton` | target                                         | an empty read-only directory       |
 | `folder`   | target                                         | a directory in root or skeleton    |
 | `link`     | target, text                                   | a symbolic link there              |
 | `stage`    | target, source, visible, ...; witness, seeds   | an overlay; gives its upper side   |
-| `unmount`  | target, detach                                 | takes any of these mounts off      |
+| `unmount`  | target, detach                                 | takes any of these mounts off, and |
+|            |                                                | with `detach` what stands in it    |
+| `read-only`| target, on                                     | switches this one mount            |
 | `remove`   | target                                         | takes a folder or link away        |
 """
 
@@ -115,6 +118,10 @@ class DoorMounts:
         if operation == "unmount":
             self._take_off(target, detach=message["detach"])
             return {}, []
+        if operation == "read-only":
+            with self._within(self._namespace):
+                self._set_read_only(target, read_only=message["on"])
+            return {}, []
         if operation == "remove":
             self._remove(target)
             return {}, []
@@ -133,6 +140,8 @@ class DoorMounts:
             attributes |= 0 if message.get("exec") else linux.ATTR_NOEXEC
             # Private: a mount that comes later would be writable in a read-only grant.
             linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
+            if message.get("sealed"):
+                linux.set_read_only(tree, read_only=True)
             with self._within(self._namespace):
                 if old is None:
                     made = self._attach(tree, target, is_directory=is_directory)
@@ -199,10 +208,22 @@ class DoorMounts:
             raise MountRefused(f"{target}: not granted")
         with self._within(self._namespace):
             self._unmount(target, linux.MNT_DETACH if detach else 0)
+        # What stands in it has gone with it: else it would have been in use.
+        for path in [path for path in self.mounts if path.startswith(target + "/")]:
+            self._forget(self.mounts.pop(path))
         del self.mounts[target]
         self._forget(mounted)
         for path in reversed(mounted.made):
             self._remove(path)
+
+    def _set_read_only(self, target: str, *, read_only: bool) -> None:
+        if target not in self.mounts:
+            raise MountRefused(f"{target}: not granted")
+        place = self._open(target)
+        try:
+            linux.set_read_only(place, read_only=read_only)
+        finally:
+            os.close(place)
 
     def _forget(self, mounted: _Mounted) -> None:
         if mounted.writable >= 0:

@@ -57,6 +57,8 @@ def seccomp_rules(
         put(table.FORK, ask or ALLOW)
     fork = ask or (ALLOW if spawn else refuse(errno.EPERM))
     rules["clone"] = _clone(fork)
+    unshares = Arg(2, table.UNSHARE, table.UNSHARE)
+    rules["close_range"] = Rule(ALLOW, (Case((unshares,), refuse(errno.EINVAL)),))
     rules["ioctl"] = _one_of(1, table.IOCTLS.values(), errno.ENOTTY)
     rules["fcntl"] = _one_of(1, table.FCNTLS.values(), errno.EPERM)
     rules["prctl"] = _one_of(0, table.PRCTLS.values(), errno.EPERM)

@@ -29,7 +29,7 @@ from .packets import Receiver
 from .spec import WorkerSpec
 from .warden_process import start_process
 
-__all__ = ["Generation", "MountFailed", "Warden"]
+__all__ = ["Generation", "MountFailed", "Warden", "WardenLost"]
 
 TRUSTED = str(Path(__file__).resolve().parents[1])
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
@@ -48,6 +48,10 @@ class MountFailed(OSError):
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(code, text)
+
+
+class WardenLost(Exception):
+    """The warden is gone, or what it did with an order is not known: no worker may go on then."""
 
 
 class Warden:
@@ -95,7 +99,7 @@ class Warden:
     ) -> tuple[dict[str, Any], list[int]]:
         """Have an operation of `door_mounts` carried out; its answer and descriptors.
 
-        Raises MountFailed, which is an OSError with the number that the warden met.
+        Raises MountFailed, which is an OSError with the number that the warden met, and WardenLost.
         """
         given: list[int] = []
         answer = self._ask({**message, "do": "door"}, list(fds), given)
@@ -107,8 +111,9 @@ class Warden:
         To wake what sleeps takes longer than most operations do; meanwhile there is other work.
         """
         if self._idle and not self._roused and len(os.sched_getaffinity(0)) > 1:
-            self._control.send(_ROUSE)
-            self._roused = True
+            with contextlib.suppress(OSError):  # It is gone: whoever needs it is told.
+                self._control.send(_ROUSE)
+                self._roused = True
 
     def close(self) -> None:
         """End the warden and with it every worker; their scratch is removed. Idempotent."""
@@ -128,25 +133,35 @@ class Warden:
         awake, self._roused = self._roused, False
         held = self._idle and not awake and self._turns.hold(self.pid)
         try:
-            self._send({**message, "re": self._counter}, fds)
-            answered = (awake and self._soon()) or self._later()
+            try:
+                self._send({**message, "re": self._counter}, fds)
+            except OSError as error:
+                raise WardenLost(f"the warden is gone: {error}") from None
+            answer, got = self._answer(awake=awake)
         finally:
             if held:
                 self._turns.let_go(self.pid)
             self._turns.release()
-        if answered is None:
-            raise MountFailed("the warden does not answer", 110)
-        data, got = answered
         (given if given is not None else []).extend(got)
-        if not data:
-            raise MountFailed("the warden is gone", 32)
         self._idle = True
-        answer: dict[str, Any] = json.loads(data)
-        if answer.get("re") != self._counter:
-            raise MountFailed("the warden answered something else", 71)
         if "error" in answer:
             raise MountFailed(answer["error"], answer["errno"])
         return answer
+
+    def _answer(self, *, awake: bool) -> tuple[dict[str, Any], list[int]]:
+        """The answer to the last order. Raises `WardenLost`."""
+        while True:
+            received = (awake and self._soon()) or self._later()
+            if received is None:
+                raise WardenLost(f"the warden did not answer for {MOUNT_ANSWER_SECONDS:g} s")
+            data, fds = received
+            if not data:
+                raise WardenLost("the warden is gone")
+            answer: dict[str, Any] = json.loads(data)
+            if answer.get("re") == self._counter:
+                return answer, fds
+            for fd in fds:  # An answer that came too late: whoever waited for it has given up.
+                os.close(fd)
 
     def _soon(self) -> tuple[bytes, list[int]] | None:
         """The answer of one that is awake, waited for awake: None when it takes longer."""

@@ -60,7 +60,7 @@ PLAIN: Final = (
     _group(
         "time and timers",
         "nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times getitimer"
-        " setitimer alarm timer_create timer_settime timer_gettime timer_delete timer_getoverrun",
+        " setitimer alarm",
     ),
     _group(
         "ask about oneself",
@@ -116,6 +116,10 @@ ABSENT: Final = _group(
     "clone3 openat2 io_uring_setup io_uring_enter io_uring_register map_shadow_stack",
 )
 
+#: Not among the timers: timer_create. Its signal may be SIGCONT, which wakes a process that the
+#: supervisor has stopped to look at it.
+#: close_range: descriptors of one's own are copied first (CLOSE_RANGE_UNSHARE).
+UNSHARE: Final = 2
 #: fstatat and statx: the descriptor itself is meant (stat(2)).
 AT_EMPTY_PATH: Final = 0x1000
 #: O_CLOEXEC and O_DIRECTORY: an open with no other flag changes nothing and makes nothing.

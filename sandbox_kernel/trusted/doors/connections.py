@@ -12,12 +12,13 @@ import errno
 import itertools
 import os
 import socket
-from collections.abc import Callable, Container, Iterator
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from . import _sys_descriptors as raw
-from .holders import with_descriptors_in_flight
-from .worker_processes import Stopped, listed, processes, tasks_apart
+from .holders import OUT_OF_REACH, Holders, end_holders, find_in_flight
+from .worker_processes import listed, listed_processes, tasks_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,10 @@ class Connections:
 
     PRUNE_EVERY = 256
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, wait: Callable[[float], None] = time.sleep) -> None:
+        """wait: lets seconds pass while the worker's calls are answered."""
         self.pid = pid
+        self._wait = wait
         self._opened: dict[int, Opened] = {}
         self._since_pruned = 0
 
@@ -62,9 +65,23 @@ class Connections:
         self._since_pruned += 1
         if self._since_pruned >= self.PRUNE_EVERY:
             self._since_pruned = 0
-            # Also what is on its way between two sockets exists. Datagram sockets are held here.
-            exist = _sockets_of_host()
-            self._opened = {i: o for i, o in self._opened.items() if i in exist or o.use == "udp"}
+            self._prune(opened.inode)
+
+    def _prune(self, newest: int) -> None:
+        """Forget what is closed. What is on its way between two sockets exists; what is bound and
+        does not listen yet is in no table; what a listener has accepted has its port.
+        """
+        held = {newest, *(each.inode for each in self._held())}
+        exist = _sockets_of_host()
+        ports = set(exist.values())
+        self._opened = {
+            inode: opened
+            for inode, opened in self._opened.items()
+            if inode in exist
+            or inode in held
+            or opened.use == "udp"  # Held here.
+            or (opened.use == "listen" and opened.port in ports)
+        }
 
     def get(self, inode: int) -> Opened | None:
         """What is known of a socket."""
@@ -92,37 +109,41 @@ class Connections:
             return []
         for inode in wrong:
             del self._opened[inode]
-        exist = _sockets_of_host()
-        ports = {o.port for o in wrong.values() if o.use == "listen"}
-        # What a listener has accepted goes with it.
-        end = {inode for inode, port in exist.items() if inode in wrong or port in ports}
-        if end:
-            self._end(end)
+        ports = {opened.port for opened in wrong.values() if opened.use == "listen"}
+        if ports or wrong.keys() & _sockets_of_host().keys():
+            end_holders(self.pid, lambda pids: self._shut_down(wrong, ports, pids), self._wait)
         return list(wrong.values())
 
-    def _end(self, inodes: set[int]) -> None:
-        """Shut these down, while nobody can move them out of sight.
+    def _shut_down(self, wrong: Container[int], ports: Container[int], pids: list[int]) -> Holders:
+        """Shut down these, and what was accepted at these ports, in stopped processes.
 
-        One that exists and is in no table is on its way through a Unix socket, out of reach:
-        whoever has descriptors under way is killed.
+        Who holds one that cannot be reached is dangerous: in a table of one thread's own, or, where
+        one exists and is in no table, on its way through a Unix socket.
         """
-        with Stopped(self.pid) as stopped:
-            if stopped.restless:
-                stopped.kill(self.pid)
-            found = set()
-            for held in self._held(inodes):
-                if held.shared and _shut_down(held.process, held.number):
-                    found.add(held.inode)
-                elif not held.shared:
-                    stopped.kill(held.process)
-            if inodes - found:
-                for process in with_descriptors_in_flight(stopped.pids):
-                    stopped.kill(process)
+        exist = _sockets_of_host()
+        end = {inode for inode, port in exist.items() if inode in wrong or port in ports}
+        found: set[int] = set()
+        apart = []
+        for held in self._held(end, pids):
+            if not held.shared:
+                apart.append(held)
+            elif _shut_down(held.process, held.number):
+                found.add(held.inode)
+        holders = find_in_flight(pids) if end - found else Holders()
+        for held in apart:
+            if held.inode not in found:
+                holders.dangerous[held.process] = OUT_OF_REACH
+        return holders
 
-    def _held(self, wanted: Container[int] | None = None) -> Iterator[_Held]:
-        """The worker's sockets that are `wanted`, or known here."""
+    def _held(
+        self, wanted: Container[int] | None = None, pids: Iterable[int] | None = None
+    ) -> Iterator[_Held]:
+        """The worker's sockets that are `wanted`, or known here.
+
+        pids: where to look. Without them some may be left out while others end.
+        """
         wanted = self._opened if wanted is None else wanted
-        for process in processes(self.pid):
+        for process in listed_processes(self.pid) if pids is None else pids:
             for number, task in enumerate(tasks_apart(process)):
                 try:
                     names = listed(f"{task}/fd")

@@ -165,6 +165,7 @@ class Doors:
                 tell=self._tell_denied,
                 resolver=self._resolver,
                 proxy=self._proxy,
+                wait=self._wait,
             )
             calls.attach(self._sockets)
         self.follow(rights)

@@ -46,11 +46,14 @@ class GrantedPlaces:
     def set(
         self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
     ) -> set[str]:
-        """Change to these. Gives the real paths of live places that are gone or became narrower
-        and of which somebody may hold something.
+        """Change to these. Gives the real paths of live places that are gone or became narrower, or
+        of which a part is closed now, and of which somebody may hold something.
 
         A place that moved meanwhile is told to `problem` and left out.
         """
+        closed = {
+            pattern.fixed_prefix for pattern in rights.deny if pattern not in self.rights.deny
+        }
         self.rights = rights
         wanted = {stage.destination: stage for stage in stages}
         self._set_layers(wanted)
@@ -65,7 +68,7 @@ class GrantedPlaces:
                 continue  # Its layer shows it, with what the cell has changed.
             writes = g.entry.mode == "write" and g.place.kind == "directory"
             self._add_root(g.place, writes and g.entry.max_bytes is None)
-        gone = {real for real, root in before.items() if not self._still(root)}
+        gone = closed | {real for real, root in before.items() if not self._still(root)}
         for root in before.values():
             root.close()
         self._find_plain()
@@ -107,6 +110,14 @@ class GrantedPlaces:
             return
         if known is not None:
             known.close()
+
+    def allows(self, real: str, *, change: bool) -> bool:
+        """Whether what lies at a real path may be had from a live place."""
+        return self.rights.closed(real) is None and any(
+            (root.writable or not change)
+            and (root.real == real or (root.descriptor >= 0 and is_below(real, root.real)))
+            for root in self._roots.values()
+        )
 
     def _still(self, old: LivePlace) -> bool:
         """Whether what a live place gave is given still, by itself or by a wider place."""

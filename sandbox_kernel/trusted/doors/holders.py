@@ -17,13 +17,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import _sys_files
-from .worker_processes import Stopped, content, is_ending, tasks_apart
+from .under_way import may_yet_hold
+from .worker_processes import STOP_SECONDS, Stopped, content, is_ending, tasks, tasks_apart
 
-DELIVERY_SECONDS = 0.02
-DELIVERIES = 4
+PAUSE_SECONDS = 0.02
+LOOKS = 5
+#: For processes to stand still, at the last look.
+LAST_STOP_SECONDS = 2.0
 IN_FLIGHT = "a descriptor on its way through a socket"
+UNDER_WAY = "a call that is under way"
+RESTLESS = "processes that do not stand still"
+#: What may be over at the next look.
+PASSING = (IN_FLIGHT, UNDER_WAY, RESTLESS)
+OUT_OF_REACH = "a connection out of reach"
 UNSEEN = "descriptors that the kernel does not show"
-RESTLESS = "processes that start as fast as they are stopped"
 
 
 @dataclass
@@ -92,36 +99,35 @@ def end_holders(
 ) -> Holders:
     """End every process of `worker`'s that `look` finds to hold what was taken away.
 
-    Descriptors on their way may be the supervisor's own, which the worker has not read yet: who is
-    found for these alone is looked at again, DELIVERIES times, and the last look decides. The first
-    wait takes DELIVERY_SECONDS, each later one twice as long as the one before: on a busy machine a
-    worker comes late to reading. `wait` lets so many seconds pass; it answers the worker's calls
-    meanwhile, for which it may be waiting itself.
+    What may pass is looked at again, LOOKS times in all, and the last look decides: descriptors on
+    their way may be the supervisor's own, which the worker has not read yet; a call may be under
+    way on a slow disk; on a busy machine processes stop late. The first wait takes
+    PAUSE_SECONDS, each later one twice as long as the one before. `wait` lets so many seconds
+    pass; it answers the worker's calls meanwhile, for which it may be waiting itself.
     """
     found = Holders()
-    for left in range(DELIVERIES, -1, -1):
-        now = _look_and_end(worker, look, spare_in_flight=left > 0)
-        waits = IN_FLIGHT in now.dangerous.values() and left > 0
+    for number in range(LOOKS):
+        last = number == LOOKS - 1
+        now = _look_and_end(worker, look, last=last)
+        passing = {pid for pid, why in now.dangerous.items() if why in PASSING and not last}
         found.still_open |= now.still_open
-        found.dangerous |= {
-            pid: why for pid, why in now.dangerous.items() if not (waits and why == IN_FLIGHT)
-        }
-        if not waits:
+        found.dangerous |= {pid: why for pid, why in now.dangerous.items() if pid not in passing}
+        if not passing:
             break
-        wait(DELIVERY_SECONDS * 2 ** (DELIVERIES - left))
+        wait(PAUSE_SECONDS * 2**number)
     return found
 
 
-def _look_and_end(
-    worker: int, look: Callable[[list[int]], Holders], *, spare_in_flight: bool
-) -> Holders:
-    with Stopped(worker) as stopped:
-        if stopped.restless:
-            found = Holders(dict.fromkeys([worker, *stopped.pids], RESTLESS))
-        else:
-            found = look(stopped.pids)
+def _look_and_end(worker: int, look: Callable[[list[int]], Holders], *, last: bool) -> Holders:
+    with Stopped(worker, LAST_STOP_SECONDS if last else STOP_SECONDS) as stopped:
+        found = Holders() if stopped.restless else look(stopped.pids)
+        if not stopped.stayed():
+            # What they hold may have moved past the search.
+            for pid in (worker, *stopped.pids):
+                found.dangerous.setdefault(pid, RESTLESS)
+        # Only now: whoever ends may wake others.
         for pid, why in found.dangerous.items():
-            if not (spare_in_flight and why == IN_FLIGHT):
+            if last or why not in PASSING:
                 stopped.kill(pid)
     return found
 
@@ -135,6 +141,8 @@ def _each_task(pids: list[int], look: Callable[[int, str, Holders], None]) -> Ho
     """Look at each task of these processes; one that hides what it has open is dangerous."""
     found = Holders()
     for pid in pids:
+        if any(map(may_yet_hold, tasks(pid))):
+            found.dangerous[pid] = UNDER_WAY
         for task in tasks_apart(pid):
             try:
                 look(pid, task, found)
@@ -144,22 +152,25 @@ def _each_task(pids: list[int], look: Callable[[int, str, Holders], None]) -> Ho
     return found
 
 
-def with_descriptors_in_flight(pids: list[int]) -> list[int]:
-    """Those of these (stopped) processes that hold a socket with descriptors on their way."""
+def find_in_flight(pids: list[int]) -> Holders:
+    """Look for sockets with descriptors on their way, in stopped processes."""
 
     def look(pid: int, task: str, found: Holders) -> None:
         with _Table(task) as table:
             for name in table.names():
                 _note_in_flight(pid, table.facts(name), found)
 
-    return list(_each_task(pids, look).dangerous)
+    return _each_task(pids, look)
 
 
-def find_below(pids: list[int], paths: set[str]) -> Holders:
+def find_below(
+    pids: list[int], paths: set[str], allows: Callable[..., bool] = lambda real, change: False
+) -> Holders:
     """Look for descriptors of what lies at or below these real paths, in stopped processes.
 
-    For the notify door, where no mount tells them apart. A working directory is nothing there:
-    what is opened relative to it comes to the door.
+    `allows(real, change=…)` says what may still be had there. For the notify door, where no mount
+    tells them apart. A working directory is nothing there: what is opened relative to it comes to
+    the door.
     """
     below = tuple(f"{path}/" for path in paths)
 
@@ -173,7 +184,8 @@ def find_below(pids: list[int], paths: set[str]) -> Holders:
                     sockets.add(target)  # What is on its way to it is told once.
                     facts = table.facts(name)
                     _note_in_flight(pid, facts, found)
-                    _judge(pid, table, name, facts if here else {}, found)
+                    if here and facts and not allows(target, change=_writes(facts)):
+                        _judge(pid, table, name, facts, found)
 
     return _each_task(pids, look)
 
@@ -246,6 +258,10 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
             _note_in_flight(pid, facts, found)
             gone = int(facts.get(b"mnt_id", b"0")) in mount_ids
             _judge(pid, table, name, facts if gone else {}, found)
+
+
+def _writes(facts: dict[bytes, bytes]) -> bool:
+    return int(facts[b"flags"], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _note_in_flight(pid: int, facts: dict[bytes, bytes], found: Holders) -> None:

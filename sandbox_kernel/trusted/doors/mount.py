@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -54,11 +55,21 @@ class Taken:
     killed: tuple[str, ...] = ()
     still_open: tuple[str, ...] = ()
 
+    def with_more(self, other: Taken) -> Taken:
+        """Both together."""
+        return Taken(
+            tuple(sorted({*self.killed, *other.killed})),
+            tuple(sorted({*self.still_open, *other.still_open})),
+        )
+
 
 @dataclass
 class _Present:
+    """sealed: a place for writing that is read-only until what it protects has its own mounts."""
+
     item: Item
     upper: int = -1
+    sealed: bool = False
 
 
 @dataclass
@@ -77,6 +88,9 @@ class MountDoor:
     staging_bytes: int = STAGING_BYTES
     spent: dict[StageRule, Spent] = field(default_factory=dict)
     _present: dict[str, _Present] = field(default_factory=dict)
+    #: By destination: ids of mounts that somebody had something open in when they were taken off,
+    #: of places that were mounted anew.
+    _detached: dict[str, set[int]] = field(default_factory=dict)
 
     # --- changing ----------------------------------------------------------------------------
 
@@ -108,17 +122,54 @@ class MountDoor:
             )
         ]
         taken = self._take_off(gone, disturbed)
-        for destination, item in table.items():
-            try:
-                if destination not in self._present:
-                    self._add(item)
-                elif destination in swapped:
-                    assert isinstance(item, Bind)
-                    self._bind(item, "swap")
-                    self._present[destination].item = item
-            except (OSError, Unresolvable) as error:
-                self.problem(destination, str(error))
+        for destination in self._present.keys() & swapped:
+            item = table[destination]
+            assert isinstance(item, Bind)
+            with self._told(destination):
+                self._bind(item, "swap")
+                self._present[destination].item = item
+        return taken.with_more(self._mount(tuple(table.values())))
+
+    @contextmanager
+    def _told(self, destination: str) -> Iterator[None]:
+        """A place that cannot be mounted is told to `problem`, and left out."""
+        try:
+            yield
+        except (OSError, Unresolvable) as error:
+            self.problem(destination, str(error))
+
+    def _mount(self, items: Sequence[Item]) -> Taken:
+        """Mount those that are not there, parents before what stands in them.
+
+        A place for writing is read-only until all that is protected in it has its own mount. Where
+        that cannot be had, the place is taken off: what that took.
+        """
+        for item in items:
+            if item.destination not in self._present:
+                with self._told(item.destination):
+                    self._add(item, sealed=bool(_protections(item, items)))
+        taken = Taken()
+        for item in items:
+            protections = _protections(item, items)
+            present = self._present.get(item.destination)
+            if not protections or present is None:
+                continue
+            if all(self._shows(protection) for protection in protections):
+                if present.sealed:
+                    self._switch(item.destination, read_only=False)
+                    present.sealed = False
+            else:
+                inside = [d for d in self._present if d.startswith(f"{item.destination}/")]
+                taken = taken.with_more(self._take_off([item.destination, *inside], []))
+                self.problem(item.destination, "what is protected in it moved meanwhile")
         return taken
+
+    def _shows(self, item: Item) -> bool:
+        present = self._present.get(item.destination)
+        return present is not None and present.item == item
+
+    def _switch(self, destination: str, *, read_only: bool) -> None:
+        self.warden.door({"op": "read-only", "target": destination, "on": read_only})
 
     def take_all(self) -> Taken:
         """Take every place away."""
@@ -132,9 +183,7 @@ class MountDoor:
         for destination, present in list(self._present.items()):
             if isinstance(present.item, Stage):
                 inside = [d for d in self._present if d.startswith(destination + "/")]
-                taken = self._take_if_idle([destination, *inside])
-                for item in taken:
-                    self._add(item)
+                self._mount(self._take_if_idle([destination, *inside]))
 
     def _take_if_idle(self, destinations: list[str]) -> list[Item]:
         """Take places off, the deepest first, until one is in use; what was, parents first."""
@@ -164,10 +213,9 @@ class MountDoor:
                 self.warden.door({"op": "remove", "target": destination})
                 del self._present[destination]
             else:
+                self._detached.setdefault(destination, set()).update(self._ids_at(destination))
                 self._unmount(destination, detach=True)
-        for item in items:
-            if item.destination not in self._present:
-                self._add(item)
+        self._mount(items)
 
     def close(self) -> None:
         """The worker is dead: forget everything. Staged changes are dropped."""
@@ -191,10 +239,10 @@ class MountDoor:
 
     # --- one item ----------------------------------------------------------------------------
 
-    def _add(self, item: Item) -> None:
+    def _add(self, item: Item, *, sealed: bool) -> None:
         upper = -1
         if isinstance(item, Bind):
-            self._bind(item, "bind")
+            self._bind(item, "bind", sealed=sealed)
         elif isinstance(item, Skeleton):
             self.warden.door({"op": "skeleton", "target": item.destination})
         elif isinstance(item, Folder):
@@ -205,9 +253,9 @@ class MountDoor:
                 return  # Something that leads there already stands in the way.
         else:
             upper = self._stage(item)
-        self._present[item.destination] = _Present(item, upper)
+        self._present[item.destination] = _Present(item, upper, sealed)
 
-    def _bind(self, item: Bind, operation: str) -> None:
+    def _bind(self, item: Bind, operation: str, *, sealed: bool = False) -> None:
         kind = "directory" if item.directory else "file"
         place = Place(item.source, item.source, kind, item.device, item.inode)  # type: ignore[arg-type]
         witness = open_place(place)
@@ -218,6 +266,7 @@ class MountDoor:
                     "target": item.destination,
                     "source": item.source,
                     "readonly": not item.writable,
+                    "sealed": sealed,
                 },
                 (witness,),
             )
@@ -260,12 +309,32 @@ class MountDoor:
 
     # --- taking off --------------------------------------------------------------------------
 
-    def _take_off(self, gone: list[str], disturbed: list[str]) -> Taken:
+    def _take_off(self, gone: Sequence[str], disturbed: Sequence[str]) -> Taken:
+        """Unmount these; `disturbed` ones are to be mounted anew."""
         ids: set[int] = set()
         mapped: set[str] = set()
-        for destination in sorted(gone + disturbed, key=len, reverse=True):
-            item = self._present[destination].item
-            if isinstance(item, (Folder, Link)):
+
+        def detach(destination: str) -> None:
+            if destination not in gone:
+                self._detached.setdefault(destination, set()).update(self._ids_at(destination))
+            elif not isinstance(self._present[destination].item, Skeleton):
+                ids.update(self._ids_at(destination))
+                mapped.update(holders.mapped_below(processes(self.pid), destination))
+            self._unmount(destination, detach=True)
+
+        for destination in self._that_protect(*gone, *disturbed):
+            try:
+                self._switch(destination, read_only=True)
+                self._present[destination].sealed = True
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                detach(destination)  # With all its protections at once: a file is being written.
+        for destination in sorted((*gone, *disturbed), key=len, reverse=True):
+            present = self._present.get(destination)
+            if present is None:
+                continue
+            if isinstance(present.item, (Folder, Link)):
                 self.warden.door({"op": "remove", "target": destination})
                 del self._present[destination]
                 continue
@@ -274,14 +343,20 @@ class MountDoor:
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise
-                if destination in gone and not isinstance(item, Skeleton):
-                    ids |= {m.mount_id for m in holders.mounts_at(self.pid, destination)}
-                    pids = processes(self.pid)
-                    mapped |= holders.mapped_below(pids, destination)
-                self._unmount(destination, detach=True)
-        if not ids:
-            return Taken()
-        return self._deal_with_holders(ids, mapped)
+                detach(destination)
+        for destination in gone:
+            ids |= self._detached.pop(destination, set())
+        # A number is given again once its mount is gone.
+        ids -= {mounted.mount_id for mounted in holders.mounts_at(self.pid, "")} if ids else set()
+        return self._deal_with_holders(ids, mapped) if ids else Taken()
+
+    def _that_protect(self, *destinations: str) -> list[str]:
+        """Those of these places in which something is protected by a mount of its own."""
+        items = [present.item for present in self._present.values()]
+        return [d for d in destinations if _protections(self._present[d].item, items)]
+
+    def _ids_at(self, destination: str) -> set[int]:
+        return {mounted.mount_id for mounted in holders.mounts_at(self.pid, destination)}
 
     def _deal_with_holders(self, ids: set[int], mapped: set[str]) -> Taken:
         found = holders.end_holders(self.pid, lambda pids: holders.find(pids, ids), self.wait)
@@ -292,9 +367,23 @@ class MountDoor:
 
     def _unmount(self, destination: str, *, detach: bool) -> None:
         self.warden.door({"op": "unmount", "target": destination, "detach": detach})
-        present = self._present.pop(destination)
-        if present.upper >= 0:
-            os.close(present.upper)
+        inside = [d for d in self._present if detach and d.startswith(destination + "/")]
+        for gone in (destination, *inside):
+            present = self._present.pop(gone)
+            if present.upper >= 0:
+                os.close(present.upper)
+
+
+def _protections(item: Item, items: Iterable[Item]) -> list[Bind]:
+    """Of a place for writing, the mounts that keep what is protected in it."""
+    if not isinstance(item, Bind) or not item.writable or not item.directory:
+        return []
+    inside = item.destination.rstrip("/") + "/"
+    return [
+        other
+        for other in items
+        if isinstance(other, Bind) and not other.writable and other.destination.startswith(inside)
+    ]
 
 
 def _follows(old: Item, new: Item | None) -> bool:

@@ -58,8 +58,9 @@ class NotifiedFiles:
         gone = self._places.set(rights, found.granted, stages)
         if not gone:
             return Taken()
+        allows = self._places.allows
         held = holders.end_holders(
-            self._pid, lambda pids: holders.find_below(pids, gone), self._wait
+            self._pid, lambda pids: holders.find_below(pids, gone, allows), self._wait
         )
         return Taken(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
 

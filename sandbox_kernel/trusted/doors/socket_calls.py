@@ -21,6 +21,7 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -62,6 +63,7 @@ class SocketDoor:
 
     pid: the worker's process id on this host. scratch: the worker's scratch, as it sees it.
     own_network: the worker has a network namespace of its own. tell: called for each refusal.
+    wait: lets seconds pass while the worker's calls are answered.
     """
 
     NAMES = frozenset({"connect", "bind", "listen", "socket", "sendto"})
@@ -77,6 +79,7 @@ class SocketDoor:
         tell: Tell,
         resolver: Resolver = system_resolver,
         proxy: ProxyFor = no_proxy,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.names = names
         self.rights = rights
@@ -87,7 +90,7 @@ class SocketDoor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending: dict[asyncio.Task[None], Call] = {}
         self._meters = Meters()
-        self.connections = Connections(pid)
+        self.connections = Connections(pid, wait)
         self._local = LocalSockets(pid, scratch, own_network=own_network)
         self._datagrams = Datagrams(self)
         self._listeners = Listeners(self)

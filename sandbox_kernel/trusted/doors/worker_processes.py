@@ -23,31 +23,39 @@ _EXITING = 0x4
 def processes(worker: int) -> list[int]:
     """All processes that run behind the walls of `worker`, that one among them.
 
-    With a pid namespace of its own, whatever is in it; without one, whatever descends from the
-    process that started the worker, to which orphans come back.
+    They descend from the process that started it, to which orphans come back. Whoever is there all
+    the while is among them: the kernel lists the processes of the machine in the order of their
+    numbers, and tells everybody who started them.
     """
     try:
-        namespace = os.readlink(f"/proc/{worker}/ns/pid")
-        if namespace == os.readlink("/proc/self/ns/pid"):
-            return _descendants(_parent(worker))
-    except (OSError, KeyError):
+        first = _parent(worker)
+    except (OSError, IndexError):
         return []  # It has ended.
-    found: list[int] = []
+    children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
-                    found.append(int(name))
-            except OSError:
-                continue  # gone, or another user's
-    return found
+                children.setdefault(_parent(int(name)), []).append(int(name))
+            except (OSError, IndexError):
+                continue  # It has ended.
+    return _descendants(first, lambda process: children.get(process, []))
 
 
-def _descendants(first: int) -> list[int]:
-    # A list of children is an option of the kernel's; without it, everybody is asked.
-    children: Callable[[int], list[int]] = _listed_children
+def listed_processes(worker: int) -> list[int]:
+    """As `processes`, in less time; some may be left out while others end.
+
+    Source: the lists of children in proc_pid_task_children(5), where the kernel has them.
+    """
+    try:
+        first = _parent(worker)
+    except (OSError, IndexError):
+        return []
     if not os.path.exists(f"/proc/{first}/task/{first}/children"):
-        children = _all_children()
+        return processes(worker)
+    return _descendants(first, _listed_children)
+
+
+def _descendants(first: int, children: Callable[[int], list[int]]) -> list[int]:
     found: list[int] = []
     todo = children(first)
     while todo:
@@ -59,18 +67,11 @@ def _descendants(first: int) -> list[int]:
 
 def _listed_children(process: int) -> list[int]:
     """What every task of a process has started."""
-    return [int(child) for task in tasks(process) for child in content(f"{task}/children").split()]
-
-
-def _all_children() -> Callable[[int], list[int]]:
-    found: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                found.setdefault(_parent(int(name)), []).append(int(name))
-            except OSError:
-                continue  # It has ended.
-    return lambda process: found.get(process, [])
+    found: list[int] = []
+    for task in tasks(process):
+        with contextlib.suppress(OSError):  # It has ended, and its children are another's.
+            found += map(int, content(f"{task}/children").split())
+    return found
 
 
 def _parent(process: int) -> int:
@@ -80,6 +81,14 @@ def _parent(process: int) -> int:
 def _fields(task: str) -> list[bytes]:
     """State, parent and so on of a task (proc_pid_stat(5), from the third field on)."""
     return content(f"{task}/stat").rpartition(b")")[2].split()
+
+
+def state_of(task: str) -> bytes:
+    """The letter of a task's state; that of a dead one when it is gone (proc_pid_stat(5))."""
+    try:
+        return _fields(task)[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return b"X"
 
 
 def is_ending(task: str) -> bool:
@@ -135,20 +144,17 @@ def _is_as(task: str, other: str) -> bool:
         return False  # One has ended, or this kernel does not say: each is looked at.
 
 
-def _last_number() -> bytes:
-    """The number that was given to a task last, in any namespace that is seen from here."""
-    return content("/proc/loadavg").rpartition(b" ")[2]
-
-
 class Stopped:
     """The processes behind the walls of `worker`, stopped while this context is open.
 
-    restless: there may be more, which were started as fast as the others were stopped.
+    restless: not all of them stand still, or there may be more, within the given seconds.
     """
 
-    def __init__(self, worker: int) -> None:
+    def __init__(self, worker: int, seconds: float = STOP_SECONDS) -> None:
         self._worker = worker
+        self._seconds = seconds
         self._pidfds: dict[int, int] = {}
+        self._ran: dict[str, tuple[bytes, ...]] = {}
         self.restless = False
 
     @property
@@ -157,28 +163,44 @@ class Stopped:
         return list(self._pidfds)
 
     def __enter__(self) -> Stopped:
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._seconds
         try:
-            last, now = b"", _last_number()
-            while now != last and not self.restless:
-                # Whoever was born while the others were looked for is among the next.
-                self.restless = time.monotonic() > deadline
-                last = now
-                self._stop_all(deadline)
-                now = _last_number()
+            # Who was born while the others were looked for is among the next, whose parents stand
+            # still: nobody is born then.
+            while self._find() and not self.restless:
+                self._stop(deadline)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def _stop_all(self, deadline: float) -> None:
-        for pid in processes(self._worker):
-            if pid not in self._pidfds:
-                with contextlib.suppress(ProcessLookupError):
-                    self._pidfds[pid] = os.pidfd_open(pid)
-                    _send(self._pidfds[pid], signal.SIGSTOP)
-        while not all(map(_at_rest, self._pidfds)) and time.monotonic() < deadline:
+    def stayed(self) -> bool:
+        """Whether all of them stood still up to now."""
+        return not self.restless and self._ran == self._runs()
+
+    def _find(self) -> bool:
+        """Whether there are any that are not known yet."""
+        new = [pid for pid in processes(self._worker) if pid not in self._pidfds]
+        for pid in new:
+            with contextlib.suppress(ProcessLookupError):
+                self._pidfds[pid] = os.pidfd_open(pid)
+        return bool(new)
+
+    def _stop(self, deadline: float) -> None:
+        while True:
+            for descriptor in self._pidfds.values():
+                _send(descriptor, signal.SIGSTOP)  # Again: they may wake each other.
+            self._ran = self._runs()
+            if all(ran for ran in self._ran.values()):
+                return
+            if time.monotonic() > deadline:
+                self.restless = True
+                return
             os.sched_yield()
+
+    def _runs(self) -> dict[str, tuple[bytes, ...]]:
+        """How often each task has run; nothing for one that may be running now."""
+        return {task: _runs(task) for pid in self._pidfds for task in tasks(pid)}
 
     def __exit__(self, *exception: object) -> None:
         for descriptor in self._pidfds.values():
@@ -200,13 +222,20 @@ def _send(descriptor: int, number: signal.Signals) -> None:
         return  # It ended by itself.
 
 
-def _at_rest(pid: int) -> bool:
-    """Whether no task of a process can run: stopped, dead, or asleep where it cannot be woken."""
-    for task in tasks(pid):
-        try:
-            state = _fields(task)[0]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if state not in (b"T", b"t", b"Z", b"X", b"D"):
-            return False
-    return True
+#: States of a task that does not run: stopped, dead, or asleep where only a signal that ends it
+#: wakes it (proc_pid_status(5)).
+_AT_REST = (b"T", b"t", b"Z", b"X", b"D")
+
+
+def _runs(task: str) -> tuple[bytes, ...]:
+    """Its state and how often it gave up the processor, for a task that is at rest; else nothing.
+
+    Whoever has run in between has given it up once more.
+    """
+    try:
+        lines = content(f"{task}/status").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return (b"ended",)
+    told = [line for line in lines if line.startswith((b"State:", b"voluntary", b"nonvoluntary"))]
+    state = told[0].split()[1]
+    return (state, *told[1:]) if state in _AT_REST else ()

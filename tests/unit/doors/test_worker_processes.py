@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sandbox_kernel.trusted.doors import _sys_descriptors, connections, worker_processes
+from sandbox_kernel.trusted.doors import _sys_descriptors, connections, holders, worker_processes
 from sandbox_kernel.trusted.doors.connections import Connections, Opened
 from sandbox_kernel.trusted.doors.holders import RESTLESS, Holders, end_holders
 from sandbox_kernel.trusted.doors.worker_processes import Stopped, tasks, tasks_apart
@@ -72,8 +73,46 @@ def test_who_is_born_while_the_others_are_looked_for_is_stopped(
         assert sorted(stopped.pids) == sorted(known)
         assert len(known) == 3
         assert {state(pid) for pid in known} == {"T"}
-        assert not stopped.restless
+        assert stopped.stayed()
     assert "T" not in {state(pid) for pid in known}
+
+
+@pytest.mark.parametrize("woken", [False, True], ids=["control", "woken"])
+def test_who_wakes_up_while_it_is_looked_at_has_not_stayed(
+    begin: Start, monkeypatch: pytest.MonkeyPatch, woken: bool
+) -> None:
+    process = begin()
+    monkeypatch.setattr(worker_processes, "processes", lambda worker: [process])
+    with Stopped(process) as stopped:
+        if woken:
+            os.kill(process, signal.SIGCONT)
+            while state(process) == "T":
+                pass
+            os.kill(process, signal.SIGSTOP)  # As it was, but it has run.
+            while state(process) != "T":
+                pass
+        assert stopped.stayed() is not woken
+
+
+@pytest.mark.parametrize("looks", [1, holders.LOOKS], ids=["once", "always"])
+def test_who_wakes_up_each_time_is_ended(
+    begin: Start, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """What does not stand still at one look may at the next; at the last it is ended."""
+    process = begin()
+    monkeypatch.setattr(worker_processes, "processes", lambda worker: [process])
+    left = [None] * looks
+
+    def look(pids: list[int]) -> Holders:
+        if left:
+            left.pop()
+            os.kill(process, signal.SIGCONT)
+            while state(process) == "T":
+                pass
+        return Holders()
+
+    found = end_holders(process, look, lambda seconds: None)
+    assert found.dangerous == ({} if looks == 1 else {process: RESTLESS})
 
 
 def test_who_starts_others_without_end_is_ended(
@@ -87,8 +126,9 @@ def test_who_starts_others_without_end_is_ended(
         return found
 
     monkeypatch.setattr(worker_processes, "processes", processes)
-    monkeypatch.setattr(worker_processes, "STOP_SECONDS", 0.02)
-    found = end_holders(known[0], lambda pids: Holders())
+    monkeypatch.setattr(holders, "STOP_SECONDS", 0.01)
+    monkeypatch.setattr(holders, "LAST_STOP_SECONDS", 0.01)
+    found = end_holders(known[0], lambda pids: Holders(), lambda seconds: None)
     assert found.dangerous[known[0]] == RESTLESS
     assert os.waitid(os.P_PID, known[0], os.WEXITED | os.WNOWAIT)
 
@@ -131,8 +171,8 @@ def test_a_connection_that_cannot_be_shut_down_is_not_passed_over(
     left, right = socket.socketpair()
     with left, right:
         holder = subprocess.Popen(["sleep", "60"], pass_fds=[left.fileno()])
-        for module in (worker_processes, connections):
-            monkeypatch.setattr(module, "processes", lambda worker: [holder.pid])
+        monkeypatch.setattr(worker_processes, "processes", lambda worker: [holder.pid])
+        monkeypatch.setattr(connections, "listed_processes", lambda worker: [holder.pid])
         if number is not None:
 
             def refused(pidfd: int, descriptor: int) -> int:
