@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from . import model
-from .instants import expiry
+from .instants import ending, expiry
 from .kinds import choices, files, hosts, names, paths, sockets
 from .rights import Entry, Places
 from .units import Size
@@ -47,16 +47,26 @@ def as_asked(met: Entry, asked: Entry) -> bool:
     )
 
 
-def entries(lines: Lines, places: Places, start: float) -> Iterator[tuple[Entry, str, int]]:
+def begun(entry: Entry, start: float) -> Entry:
+    """An entry of a line whose right starts at `start` (seconds since the epoch)."""
+    if not isinstance(entry, files.FileEntry | sockets.SocketEntry) or entry.lasts is None:
+        return entry
+    end = start + entry.lasts
+    ends = end if entry.expires_at is None else min(end, entry.expires_at)
+    return replace(entry, expires_at=ends, lasts=None)
+
+
+def entries(lines: Lines, places: Places, start: float | None) -> Iterator[tuple[Entry, str, int]]:
     """Every entry of a tier or request, with the kind and index of its line.
 
-    `start` (seconds since the epoch) is when durations in `expires` begin.
+    `start` (seconds since the epoch) is when durations in `expires` begin; None for the lines of a
+    policy, whose rights begin later.
     """
     yield from moving(lines, places, start)
     yield from fixed(lines)
 
 
-def moving(lines: Lines, places: Places, start: float) -> Iterator[tuple[Entry, str, int]]:
+def moving(lines: Lines, places: Places, start: float | None) -> Iterator[tuple[Entry, str, int]]:
     """Those entries that depend on where the notebook lies and when they begin."""
     for index, file in enumerate(_files(lines)):
         yield file_entry(file, places, start), "files", index
@@ -81,28 +91,34 @@ def fixed(lines: Lines) -> Iterator[tuple[Entry, str, int]]:
 
 
 def file_entry(
-    line: model.FilesLine | model.RequestedFile, places: Places, start: float
+    line: model.FilesLine | model.RequestedFile, places: Places, start: float | None
 ) -> files.FileEntry:
     """The entry of a line of files."""
+    ends, lasts = _ending(line.expires, start)
     return files.FileEntry(
         places=(_pattern(line.path, places),),
         mode=line.mode,
         deny=paths.ordered(p for text in line.deny for p in both_forms(text, places)),
         max_bytes=_bytes(line.max_bytes),
         max_count=line.max_count,
-        expires_at=expiry(line.expires, start),
+        expires_at=ends,
+        lasts=lasts,
     )
 
 
 def socket_entry(
-    line: model.SocketsLine | model.RequestedSocket, start: float
+    line: model.SocketsLine | model.RequestedSocket, start: float | None
 ) -> sockets.SocketEntry:
     """The entry of a line of sockets."""
     use: sockets.Use = "connect" if line.connect else "listen" if line.listen else "udp"
     host, ports = hosts.parse_endpoint(line.connect or line.listen or line.udp or "")
-    return sockets.SocketEntry(
-        use, host, ports, line.private, _bytes(line.max_bytes), expiry(line.expires, start)
-    )
+    ends, lasts = _ending(line.expires, start)
+    size = _bytes(line.max_bytes)
+    return sockets.SocketEntry(use, host, ports, line.private, size, ends, lasts)
+
+
+def _ending(written: str | None, start: float | None) -> tuple[float | None, float | None]:
+    return ending(written) if start is None else (expiry(written, start), None)
 
 
 def both_forms(written: str, places: Places) -> tuple[paths.PathPattern, ...]:

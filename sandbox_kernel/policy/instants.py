@@ -12,13 +12,22 @@ def expiry(written: str | None, start: float) -> float | None:
 
     Raises UnitError for a text that is neither a duration nor an instant with a zone.
     """
+    ends, lasts = ending(written)
+    return ends if lasts is None else start + lasts
+
+
+def ending(written: str | None) -> tuple[float | None, float | None]:
+    """When a right ends: at an instant (seconds since the epoch), or seconds after its start.
+
+    None where it does not. Raises as `expiry`.
+    """
     if written is None:
-        return None
+        return None, None
     try:
         lasts = Duration.parse(written)
     except UnitError:
-        return _instant(written)
-    return None if lasts.unlimited else start + lasts.seconds
+        return _instant(written), None
+    return None, None if lasts.unlimited else lasts.seconds
 
 
 def check_expiry(written: str | None) -> list[str]:

@@ -7,7 +7,7 @@ the mistakes kept for the reply and for `status`.  It asks and never grants.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -32,11 +32,15 @@ SCOPES: tuple[Scope, ...] = ("cell", "session", "notebook")
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. `table` is None where it was malformed; `problems` then says how."""
+    """A checked request. `table` is None where it was malformed; `problems` then says how.
+
+    `since` (seconds since the epoch) is when durations in it begin, where that is known.
+    """
 
     table: model.RequestTable | None
     origin: Origin
     problems: tuple[Problem, ...] = ()
+    since: float | None = field(default=None, compare=False)
 
     @property
     def malformed(self) -> bool:

@@ -100,32 +100,36 @@ def resolve(
     grants: Sequence[Grant] = (),
     revoked: Sequence[model.RequestTable] = (),
     cell: Request | None = None,
+    began: float | None = None,
     known: KnownLines | None = None,
 ) -> Rights:
     """The rights that hold now, each with its line and with what turned it on.
 
     `request` is the notebook's metadata, `grants` every live yes (approvals and tickets
     included), `revoked` what was taken back in this session, `cell` the metadata of the cell that
-    is about to run.  `now` is in seconds since the epoch.  `known` makes the next call about the
-    same session faster, and no different, where `places.canonical` says the same of a path while
-    this runs.  Raises nothing on any request; policies have been
+    is about to run.  `now` and `began` are in seconds since the epoch: at `began` (else now) the
+    given rights started, those of a request at its `since`, those of a grant when it did.  `known`
+    makes the next call about the same session faster, and no different, where `places.canonical`
+    says the same of a path while this runs.  Raises nothing on any request; policies have been
     checked by `load`.
     """
     settled = settle(places) if known is None else known.settled(places)
     if known is None:
         # One look at each path: all that is computed here is about the same moment.
         places = replace(settled, canonical=cache(settled.canonical))
-        refusals, lines = lines_of(policy, system, places, revoked, now)
+        refusals, lines = lines_of(policy, system, places, revoked)
     else:
         places = settled
-        refusals, lines = known.of(policy, system, places, revoked, now)
+        refusals, lines = known.of(policy, system, places, revoked)
     problems = list(lines.problems)
-    rights = [rule.given for rule in lines.moving if rule.tier == "given"]
+    start = now if began is None else began
+    rights = [_given(rule, start) for rule in lines.moving if rule.tier == "given"]
     unmet: list[Unmet] = []
     if request is not None:
         problems += request.problems
         if request.table is not None:
-            got, missed = _asked(request.table, lines, places, now)
+            since = now if request.since is None else request.since
+            got, missed = _asked(request.table, lines, places, since)
             rights += got
             unmet += missed
     grants = [grant for grant in grants if grant.ends is None or grant.ends > now]
@@ -133,7 +137,7 @@ def resolve(
     for grant in grants:
         for entry in grant.entries(places):
             got = [
-                Right(met, rule, grant.source, grant.id, grant.ends)
+                Right(make.begun(met, grant.started), rule, grant.source, grant.id, grant.ends)
                 for rule in lines.of(entry)
                 if (met := meet(entry, rule.entry)) is not None
             ]
@@ -150,7 +154,8 @@ def resolve(
     if cell is not None:
         problems += cell.problems
         table = _NOTHING if cell.table is None else cell.table
-        rights = _narrowed([*rights, *fixed], table, places, now)
+        since = now if cell.since is None else cell.since
+        rights = _narrowed([*rights, *fixed], table, places, since)
         fixed = ()
         limits = narrow_limits(limits, table, cell.origin)
         rights, more = _denied_everywhere(rights)
@@ -179,19 +184,26 @@ def resolve(
     )
 
 
+def _given(rule: Rule, start: float) -> Right:
+    entry = make.begun(rule.entry, start)
+    return rule.given if entry is rule.entry else Right(entry, rule, "given")
+
+
 def _asked(
-    table: model.RequestTable, lines: Bounded, places: Places, now: float
+    table: model.RequestTable, lines: Bounded, places: Places, since: float
 ) -> tuple[list[Right], list[Unmet]]:
     """What metadata turns on, and what it asked for in vain."""
     rights: list[Right] = []
     unmet: list[Unmet] = []
-    for entry, kind, _ in make.entries(table, places, now):
+    for entry, kind, _ in make.entries(table, places, since):
         rules = lines.of(entry)
         met = [(rule, found) for rule in rules if (found := meet(entry, rule.entry)) is not None]
         got = [(rule, found) for rule, found in met if rule.tier != "ask" and not _shut(found)]
         # One that its own `deny` closes is kept: `_denied_everywhere` tells others of it.
         rights += [
-            Right(found, rule, "request") for rule, found in met if rule.tier == "on_request"
+            Right(make.begun(found, since), rule, "request")
+            for rule, found in met
+            if rule.tier == "on_request"
         ]
         if not any(_as_much(found, entry) for _, found in got):
             asked = [rule for rule, found in met if rule.tier == "ask" and not _shut(found)]

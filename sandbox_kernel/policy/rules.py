@@ -94,7 +94,6 @@ class KnownLines:
         system: Policy | None,
         settled: Places,
         revoked: Sequence[model.RequestTable],
-        now: float,
     ) -> tuple[tuple[Refusal, ...], Bounded]:
         """As `lines_of`."""
         wanted = (policy, system, settled, tuple(revoked))
@@ -107,9 +106,8 @@ class KnownLines:
             led[path] = real = settled.canonical(path)
             return real
 
-        found = lines_of(policy, system, replace(settled, canonical=look), revoked, now)
-        timeless = all(getattr(r.entry, "expires_at", None) is None for r in found[1].moving)
-        self._of, self.led, self._lines = wanted, telling(led), found if timeless else None
+        found = lines_of(policy, system, replace(settled, canonical=look), revoked)
+        self._of, self.led, self._lines = wanted, telling(led), found
         return found
 
     def lead_as_before(self, places: Places) -> bool:
@@ -141,14 +139,13 @@ def lines_of(
     system: Policy | None,
     places: Places,
     revoked: Sequence[model.RequestTable],
-    now: float,
 ) -> tuple[tuple[Refusal, ...], Bounded]:
     """What is refused, and what may be allowed beside that."""
     refusals = refusals_of(policy, places)
     if system is not None:
         refusals += refusals_of(system, places)
     refusals += taken_back(revoked, places)
-    return refusals, bounded_rules(policy, system, places, refusals, now)
+    return refusals, bounded_rules(policy, system, places, refusals)
 
 
 def bounded_rules(
@@ -156,12 +153,11 @@ def bounded_rules(
     system: Policy | None,
     places: Places,
     refusals: tuple[Refusal, ...],
-    now: float,
 ) -> Bounded:
     """What `policy` may allow within `system`."""
-    rules = _moving(policy, places, now)
+    rules = _moving(policy, places)
     if system is not None:
-        rules = _bounded(rules, _moving(system, places, now))
+        rules = _bounded(rules, _moving(system, places))
     deny, read_only = carved_out = _carved_out(refusals, places)
     kept: list[Rule] = []
     problems: list[Problem] = []
@@ -237,12 +233,12 @@ def taken_back(revoked: Sequence[model.RequestTable], places: Places) -> tuple[R
     return tuple(found)
 
 
-def _moving(policy: Policy, places: Places, now: float) -> list[Rule]:
-    """The lines of one policy that depend on places and time: files and sockets."""
+def _moving(policy: Policy, places: Places) -> list[Rule]:
+    """The lines of one policy that depend on places: files and sockets."""
     return [
         _line(policy, tier, entry, kind, index)
         for tier in model.TIERS
-        for entry, kind, index in make.moving(getattr(policy.table, tier), places, now)
+        for entry, kind, index in make.moving(getattr(policy.table, tier), places, None)
     ]
 
 

@@ -76,6 +76,7 @@ class Permissions:
         self._untold = list(self.problems)
         self.asker = Asker(supervisor.stdin.ask, supervisor.event)
         self.cell_rights: Rights | None = None
+        self._cell_began = clock()
         self._followed: Rights | None = None
         self._modules: tuple[tuple[Right, ...], dict[str, str]] = ((), {})
         self._told: tuple[object, dict[str, Any]] | None = None
@@ -158,7 +159,8 @@ class Permissions:
         with one_moment():
             self._read_again()
             self.session.look_again()
-            self.cell_rights = self.session.for_cell(metadata)
+            self._cell_began = self.clock()
+            self.cell_rights = self.session.for_cell(metadata, self._cell_began)
             if self.cell_rights is not self._followed:
                 self._follow()
             if self._supervisor.doors is not None:
@@ -269,7 +271,8 @@ class Permissions:
         self._followed = None
         if run is not None and self.cell_rights is not None:
             with self._or_no_worker():
-                self.cell_rights = self.session.for_cell(run.sandbox_metadata)
+                metadata = run.sandbox_metadata
+                self.cell_rights = self.session.for_cell(metadata, self._cell_began)
         return self._follow()
 
     def close(self) -> None:

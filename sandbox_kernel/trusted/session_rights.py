@@ -47,7 +47,8 @@ class SessionRights:
     ) -> None:
         self.policies = policies
         self.places = places
-        self.request = request
+        self._began = clock()
+        self.request = replace(request, since=self._began)
         self.grants: dict[str, Grant] = {}
         self._revoked: list[RequestTable] = []
         self._limits: dict[str, object] = {}
@@ -93,11 +94,15 @@ class SessionRights:
         self._looked[path] = real = self.places.canonical(path)
         return real
 
-    def for_cell(self, metadata: object) -> Rights:
-        """What holds in a cell with this `metadata.sandbox`; it narrows and never adds."""
+    def for_cell(self, metadata: object, since: float | None = None) -> Rights:
+        """What holds in a cell with this `metadata.sandbox`; it narrows and never adds.
+
+        `since` is when the cell began, now by default.
+        """
         if metadata is None:
             return self.rights
-        return self._resolved(parse_request(metadata, Origin("the cell's metadata")))
+        request = parse_request(metadata, Origin("the cell's metadata"))
+        return self._resolved(replace(request, since=since))
 
     def _resolved(self, cell: Request | None) -> Rights:
         self._looked = {}
@@ -113,6 +118,7 @@ class SessionRights:
                 grants=tuple(self.grants.values()),
                 revoked=self._revoked,
                 cell=cell,
+                began=self._began,
                 known=self._lines,
             )
         if self._limits:
@@ -142,7 +148,7 @@ class SessionRights:
         request = parse_request(metadata, Origin(NOTEBOOK))
         if request == self.request:
             return False
-        self.request = request
+        self.request = replace(request, since=self._clock())
         self._changed()
         return True
 

@@ -23,7 +23,8 @@ class FileEntry:
 
     `places[0]` is what to open; more than one stands where two globs meet.  Below `deny` nothing
     is possible, below `read_only` no change is.  `max_bytes` and `max_count` (new files) are
-    None where not metered; `expires_at` is in seconds since the epoch.
+    None where not metered; `expires_at` is in seconds since the epoch, `lasts` in seconds from when
+    a right to it starts.
     """
 
     places: tuple[PathPattern, ...]
@@ -33,6 +34,7 @@ class FileEntry:
     max_bytes: int | None = None
     max_count: int | None = None
     expires_at: float | None = None
+    lasts: float | None = None
 
     @property
     def place(self) -> PathPattern:
@@ -77,6 +79,7 @@ def meet(a: FileEntry, b: FileEntry) -> FileEntry | None:
         max_bytes=_least(a.max_bytes, b.max_bytes) if changes else None,
         max_count=_least(a.max_count, b.max_count) if changes else None,
         expires_at=_least(a.expires_at, b.expires_at),
+        lasts=_least(a.lasts, b.lasts),
     )
 
 

@@ -16,7 +16,8 @@ class SocketEntry:
     """One use of hosts and ports.
 
     `private` lets a name lead to loopback, private and link-local addresses.  `max_bytes` counts
-    both directions; `expires_at` is in seconds since the epoch.
+    both directions; `expires_at` is in seconds since the epoch, `lasts` in seconds from when a
+    right to it starts.
     """
 
     use: Use
@@ -25,6 +26,7 @@ class SocketEntry:
     private: bool = False
     max_bytes: int | None = None
     expires_at: float | None = None
+    lasts: float | None = None
 
     @property
     def endpoint(self) -> str:
@@ -47,6 +49,7 @@ def meet(a: SocketEntry, b: SocketEntry) -> SocketEntry | None:
         a.private and b.private,
         min((m for m in (a.max_bytes, b.max_bytes) if m is not None), default=None),
         min((m for m in (a.expires_at, b.expires_at) if m is not None), default=None),
+        min((m for m in (a.lasts, b.lasts) if m is not None), default=None),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import platform
+import socket
 
 import pytest
 
 from sandbox_kernel.trusted.confine.level import Level
+from sandbox_kernel.trusted.doors import worker_processes
 from sandbox_kernel.trusted.doors.connections import Connections
 
-from .conftest import Raised, Start, World
+from .conftest import Gone, Raised, Start, World
 from .services import TALK, Echo
 
 VM, FS, FILES, SIGHAND, THREAD, SYSVSEM = 0x100, 0x200, 0x400, 0x800, 0x10000, 0x40000
@@ -109,3 +111,61 @@ def test_connections_count_also_while_they_are_under_way(
     assert worker.on_loop(worker.doors.open_connections) == 3
     worker.run("a.close(); b.close()")
     assert worker.on_loop(worker.doors.open_connections) == 0
+
+
+@pytest.mark.parametrize("others", [0, Connections.PRUNE_EVERY + 1], ids=["control", "pruned"])
+def test_an_accepted_connection_ends_with_the_right(
+    world: World, start: Start, level: Level, others: int
+) -> None:
+    worker = start(world.sockets('listen = "127.0.0.1:*"'), level)
+    port = worker.run("l = socket.create_server(('127.0.0.1', 0)); it = l.getsockname()[1]")
+    with socket.create_connection(("127.0.0.1", port), 5) as outside:
+        worker.run("c, _ = l.accept(); l.close(); c.settimeout(5)")
+        worker.run(
+            f"for _ in range({others}):\n"
+            "    try: socket.create_server(('127.0.0.1', 0)).close()\n"
+            "    except PermissionError: pass"
+        )
+        worker.follow(world.rights(""))
+        outside.settimeout(5)
+        try:
+            worker.run("c.sendall(b'AFTER')")
+            assert outside.recv(5) != b"AFTER", "the worker talks on"
+        except (Gone, Raised, ConnectionError):
+            pass
+
+
+def test_each_listener_may_listen_however_many_there_were(
+    world: World, start: Start, level: Level
+) -> None:
+    """One that is bound and does not listen yet stands in no table of the host."""
+    worker = start(world.sockets('listen = "127.0.0.1:*"'), level)
+    worker.run(
+        f"for _ in range({Connections.PRUNE_EVERY + 1}):\n"
+        "    socket.create_server(('127.0.0.1', 0)).close()"
+    )
+
+
+@pytest.mark.parametrize("says", [True, False], ids=["control", "ENOSYS"])
+def test_a_worker_with_threads_outlives_its_connection(
+    world: World,
+    start: Start,
+    level: object,
+    echo: Echo,
+    says: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def share_files(one: int, other: int) -> bool:
+        raise OSError(errno.ENOSYS, "kcmp")
+
+    if not says:
+        monkeypatch.setattr(worker_processes._sys_files, "share_files", share_files)
+    worker = start(world.sockets(f'connect = "localhost:{echo.port}"'), level)
+    worker.run(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        f"s = socket.create_connection(('127.0.0.1', {echo.port}), 5)"
+    )
+    worker.follow(world.rights(""))
+    assert echo.ended.wait(5)
+    assert worker.value("1 + 1") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from sandbox_kernel.trusted.confine import launch
 from sandbox_kernel.trusted.confine.level import Level
 from sandbox_kernel.trusted.doors import _sys_listener
 
-from .conftest import Raised, Start, World
+from .conftest import Gone, Raised, Start, World
 
 OPENS = """
 import threading
@@ -136,3 +137,30 @@ def test_an_answer_that_takes_longer_than_to_wait_awake_is_waited_for(
         worker.on_loop(worker.doors.rouse)
         worker.follow(rights)
     assert worker.value("os.listdir('data')") == []
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_another(
+    world: World, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = start(world.files())
+    order = {"op": "unmount", "target": "/nowhere/x", "detach": False}
+    monkeypatch.setattr(launch, "MOUNT_ANSWER_SECONDS", 0.3)
+    os.kill(worker.warden.pid, signal.SIGSTOP)
+    with pytest.raises(launch.WardenLost, match="did not answer"):
+        worker.on_loop(worker.warden.door, order)
+    os.kill(worker.warden.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    for _ in range(3):
+        with pytest.raises(launch.MountFailed, match="not granted"):
+            worker.on_loop(worker.warden.door, order)
+
+
+def test_a_warden_that_is_gone_is_told_when_it_is_needed(world: World, start: Start) -> None:
+    (world.nb / "data").mkdir()
+    worker = start(world.files('path = "data"\nmode = "read"'))
+    os.kill(worker.warden.pid, signal.SIGKILL)
+    with pytest.raises(Gone):
+        worker.run("__import__('time').sleep(60)")  # Its worker ends with it.
+    worker.on_loop(worker.doors.rouse)
+    with pytest.raises(launch.WardenLost, match="gone"):
+        worker.follow(world.files())

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox_kernel.trusted.confine.level import Level
 
-from .conftest import Gone, Start, World, refused
+from .conftest import Gone, Raised, Start, World, refused
 
 
 def test_a_revoked_file_cannot_be_opened_again(world: World, start: Start, level: Level) -> None:
@@ -147,3 +147,42 @@ def test_who_reads_late_because_its_call_waits_for_us_lives(world: World, start:
     os.close(writing)
     assert not taken.killed
     assert [worker.answer(), worker.answer()] == [1, 2]
+
+
+OUTSIDE_READ = 'path = "ROOT/outside"\nmode = "read"'
+
+
+def test_a_directory_that_is_denied_by_now_is_not_listed_any_more(
+    world: World, start: Start, level: Level
+) -> None:
+    """As `revoke` of a part of a wider right closes it. At `full` this holds."""
+    (world.outside / "secret").mkdir()
+    worker = start(world.files(OUTSIDE_READ), level)
+    worker.run("fd = os.open('ROOT/outside/secret', os.O_RDONLY)")
+    worker.follow(world.files(OUTSIDE_READ + '\ndeny = ["ROOT/outside/secret"]'))
+    (world.outside / "secret" / "after").touch()
+    try:
+        names = worker.value("os.listdir(fd)")
+    except (Gone, Raised):
+        return
+    assert "after" not in names
+
+
+def test_a_file_that_is_denied_by_now_is_told(world: World, start: Start, level: Level) -> None:
+    worker = start(world.files(OUTSIDE_READ), level)
+    worker.run("kept = open('ROOT/outside/secret.txt')")
+    taken = worker.follow(world.files(OUTSIDE_READ + '\ndeny = ["ROOT/outside/secret.txt"]'))
+    assert taken.still_open or taken.killed
+
+
+def test_who_holds_what_is_still_granted_within_outlives_the_rest(
+    world: World, start: Start, level: Level
+) -> None:
+    (world.outside / "sub").mkdir()
+    within = 'path = "ROOT/outside/sub"\nmode = "read"'
+    worker = start(world.files(OUTSIDE_READ, within), level)
+    worker.run("fd = os.open('ROOT/outside/sub', os.O_RDONLY)")
+    taken = worker.follow(world.files(within))
+    if level is Level.NO_NAMESPACES:
+        assert taken.killed == ()
+        assert worker.value("os.listdir(fd)") == []

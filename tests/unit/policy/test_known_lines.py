@@ -96,7 +96,7 @@ def test_they_are_kept_where_nothing_changes() -> None:
     places = replace(NOTEBOOK, canonical=lambda path: elsewhere or path)
 
     def found() -> object:
-        return known.of(chosen, None, places, (), NOW)
+        return known.of(chosen, None, places, ())
 
     first = found()
     assert found() is first
@@ -114,12 +114,12 @@ def test_they_are_taken_as_they_were_where_nobody_looks() -> None:
         return path
 
     places = replace(NOTEBOOK, canonical=canonical)
-    first = known.of(chosen, None, known.settled(places), (), NOW)
+    first = known.of(chosen, None, known.settled(places), ())
     known.looks, looks = False, 0
-    assert known.of(chosen, None, known.settled(places), (), NOW) is first
+    assert known.of(chosen, None, known.settled(places), ()) is first
     assert not looks
     known.looks = True
-    assert known.of(chosen, None, known.settled(places), (), NOW) is first
+    assert known.of(chosen, None, known.settled(places), ()) is first
     assert looks
 
 

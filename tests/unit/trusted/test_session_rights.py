@@ -102,3 +102,63 @@ def test_a_grant_for_one_cell_ends_with_it(session: SessionRights) -> None:
     session.end_cell()
 
     assert not may(session, "/home/ann/inputs/a")
+
+
+ENDING = """
+[[given.files]]
+path = "."
+mode = "read"
+expires = "10 s"
+reason = "r"
+[[on_request.files]]
+path = "../wished"
+mode = "read"
+expires = "30 s"
+reason = "r"
+[[ask.files]]
+path = "../inputs"
+mode = "read"
+expires = "10 s"
+reason = "r"
+"""
+
+
+def test_a_right_that_lasts_for_a_time_ends_however_often_it_is_looked_at() -> None:
+    """A line's time runs from when it gives something: a yes, a wish, the beginning."""
+    now = [NOW]
+    wishes = asking({"files": [{"path": "../wished", "expires": "20 s"}]})
+    files = PolicyFiles(policy(ENDING), None, ())
+    session = SessionRights(files, NOTEBOOK, wishes, lambda: now[0])
+    ended: dict[str, float] = {}
+    for second in range(60):
+        now[0] = NOW + second
+        if second == 25:
+            session.add(session.new_grant(request({"files": ["../inputs"]}), "client"))
+        if second % 3 == 0:
+            session.look_again()
+            session.for_cell({})
+            session.move(NOTEBOOK)  # All is resolved anew.
+        for name in ("nb", "wished", "inputs"):
+            if may(session, f"/home/ann/{name}/x"):
+                ended[name] = second + 1
+    assert ended == {"nb": 10, "wished": 20, "inputs": 35}
+
+
+def test_wishes_that_are_saved_later_last_from_then() -> None:
+    now = [NOW]
+    files = PolicyFiles(policy(ENDING), None, ())
+    session = SessionRights(files, NOTEBOOK, asking(None), lambda: now[0])
+    now[0] = NOW + 100
+    assert session.set_request({"files": ["../wished"]})
+    assert session.rights.next_expiry == NOW + 130
+    assert not session.set_request({"files": ["../wished"]})
+    now[0] = NOW + 131
+    assert not may(session, "/home/ann/wished/x")
+
+
+def test_a_cells_own_time_runs_from_its_beginning(session: SessionRights) -> None:
+    wanted = {"files": [{"path": "data", "expires": "5 s"}]}
+    for since in (NOW, NOW - 4):
+        cell = session.for_cell(wanted, since)
+        assert cell.next_expiry == since + 5
+    assert not session.for_cell(wanted, NOW - 5).of("files")

@@ -1,0 +1,71 @@
+"""While a live write grant is opened, what it protects is never open for changes."""
+
+from __future__ import annotations
+
+from sandbox_kernel.trusted.confine.level import Level
+
+from .conftest import Gone, Raised, Start, World
+
+RACE = """
+import threading, os
+going, got = [True], []
+def race():
+    while going[0]:
+        try:
+            fd = os.open('ROOT/nb/case.ipynb', os.O_WRONLY)
+            os.write(fd, b'CHANGED BY THE CELL')
+            got.append(1)
+            os.close(fd)
+        except OSError:
+            pass
+racer = threading.Thread(target=race, daemon=True)
+racer.start()
+"""
+
+
+def test_the_notebook_is_never_writable(world: World, start: Start, level: Level) -> None:
+    worker = start(world.rights(""), level)
+    worker.run(RACE)
+    granted = world.files('path = "."\nmode = "write"')
+    for _ in range(150):
+        try:
+            worker.follow(granted)
+            worker.follow(world.rights(""))
+        except Gone:
+            break
+    assert (world.nb / "case.ipynb").read_text() == "{}"
+
+
+SWAP = """
+import threading, os
+going = [True]
+def race():
+    while going[0]:
+        try:
+            os.rename('ROOT/nb/case.ipynb', 'ROOT/nb/old.ipynb')
+            with open('ROOT/nb/case.ipynb', 'w') as file: file.write('OF THE CELL')
+        except OSError:
+            pass
+racer = threading.Thread(target=race, daemon=True)
+racer.start()
+"""
+
+
+def test_a_notebook_that_cannot_be_protected_leaves_no_writable_place(
+    world: World, start: Start
+) -> None:
+    """When the mount that protects it fails, the writable place must not stay."""
+    worker = start(world.rights(""), Level.FULL)
+    worker.run(SWAP)
+    granted = world.files('path = "."\nmode = "write"')
+    for _ in range(150):
+        worker.follow(granted)
+        if worker.problems:
+            break
+        worker.follow(world.rights(""))
+    worker.run("going[0] = False; racer.join()")
+    try:
+        worker.run("open('ROOT/nb/case.ipynb', 'w').write('AT LEISURE')")
+    except Raised:
+        return
+    assert (world.nb / "case.ipynb").read_text() != "AT LEISURE"

@@ -1,0 +1,47 @@
+"""A place that is only mounted anew, because one above it goes, is not forgotten by its holders."""
+
+from __future__ import annotations
+
+from sandbox_kernel.trusted.confine.level import Level
+
+from .conftest import Gone, Raised, Start, World
+
+ABOVE = 'path = "ROOT/outside"\nmode = "read"'
+WITHIN = 'path = "ROOT/outside/sub"\nmode = "write"'
+
+
+def test_a_directory_within_another_place_does_not_outlive_its_grant(
+    world: World, start: Start, level: Level
+) -> None:
+    sub = world.outside / "sub"
+    sub.mkdir()
+    worker = start(world.files(ABOVE, WITHIN), level)
+    worker.run("fd = os.open('ROOT/outside/sub', os.O_RDONLY | os.O_DIRECTORY)")
+    worker.follow(world.files(WITHIN))  # The one above is taken back: this is allowed still.
+    worker.follow(world.rights(""))  # Now it is taken back, too.
+    (sub / "late.txt").write_text("WRITTEN AFTER THE REVOCATION")
+    try:
+        read = worker.value("open(os.open('late.txt', os.O_RDONLY, dir_fd=fd)).read()")
+    except (Gone, Raised):
+        return
+    assert not read
+
+
+def test_and_is_not_written_to(world: World, start: Start, level: Level) -> None:
+    sub = world.outside / "sub"
+    sub.mkdir()
+    (sub / "kept.txt").write_text("KEPT")
+    worker = start(world.files(ABOVE, WITHIN), level)
+    worker.run("fd = os.open('ROOT/outside/sub', os.O_RDONLY | os.O_DIRECTORY)")
+    worker.follow(world.files(WITHIN))
+    worker.follow(world.rights(""))
+    for code in (
+        "os.write(os.open('kept.txt', os.O_WRONLY | os.O_TRUNC, dir_fd=fd), b'CHANGED')",
+        "os.write(os.open('new.txt', os.O_WRONLY | os.O_CREAT, dir_fd=fd), b'NEW')",
+        "os.unlink('kept.txt', dir_fd=fd)",
+    ):
+        try:
+            worker.run(code)
+        except (Gone, Raised):
+            continue
+    assert {path.name: path.read_text() for path in sub.iterdir()} == {"kept.txt": "KEPT"}
