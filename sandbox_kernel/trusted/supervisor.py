@@ -88,7 +88,8 @@ class Supervisor:
             )
             self.permissions.asker.on_free = self.stdin.next
             if doors is not None:
-                doors.tell(self.permissions.questions.refused, self.opened.not_opened)
+                refused, not_opened = self.permissions.questions.refused, self.opened.not_opened
+                doors.tell(refused, not_opened, self.give_up_worker)
         if doors is not None:
             self.watch.monitor.count("connections", lambda: float(doors.open_connections()))
         if session is not None:

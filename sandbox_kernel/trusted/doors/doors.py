@@ -109,6 +109,7 @@ class Doors:
         self._staging_bytes = staging_bytes
         self._problem = problem
         self._denied = denied
+        self._fault: Callable[[str], None] = lambda what: None
         self._resolver = resolver
         self._proxy = proxy
         self._names = SyntheticNames()
@@ -118,9 +119,16 @@ class Doors:
         self._recent: dict[str, Denied] = {}
         self._gone = False
 
-    def tell(self, denied: Callable[[Denied], None], problem: Callable[[Problem], None]) -> None:
-        """Whom to tell of refusals and of rights that could not be opened, from now on."""
-        self._denied, self._problem = denied, problem
+    def tell(
+        self,
+        denied: Callable[[Denied], None],
+        problem: Callable[[Problem], None],
+        fault: Callable[[str], None],
+    ) -> None:
+        """Whom to tell of refusals, of rights that could not be opened, and of faults after which
+        no worker may go on, from now on.
+        """
+        self._denied, self._problem, self._fault = denied, problem, fault
 
     def door_factory(self, listener: Listener) -> Dispatcher:
         """What to launch a generation with: `warden.launch(doors.door_factory)`."""
@@ -142,6 +150,7 @@ class Doors:
                 staging_bytes=self._staging_bytes,
                 problem=self._tell_problem,
                 wait=self._wait,
+                fault=lambda what: self._fault(what),
             )
         elif calls is not None and generation.level is Level.NO_NAMESPACES:
             from .notified_files import NotifiedFiles  # A start at `full` does without.

@@ -21,7 +21,8 @@ class MountedFiles:
     """The file door of one generation, with `pid` the worker's process id on this host.
 
     problem: called with a right's name and the reason when what it names cannot be opened. wait:
-    lets seconds pass while the worker's calls are answered.
+    lets seconds pass while the worker's calls are answered. fault: called, with what went wrong,
+    when it is not known what the worker can reach.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class MountedFiles:
         staging_bytes: int,
         problem: Callable[[str, str], None],
         wait: Callable[[float], None],
+        fault: Callable[[str], None],
     ) -> None:
         self._door = MountDoor(warden, pid, problem, wait, staging_bytes)
         self._rights = FileRights()
-        self._problem = problem
+        self._problem, self._fault = problem, fault
         self._watch = NameWatch(self._moved)
         self._host = HostMounts()
 
@@ -93,4 +95,8 @@ class MountedFiles:
 
         In the middle of a save the name may lead nowhere: the next event comes at once.
         """
-        self._door.bring(self._items())
+        try:
+            self._door.bring(self._items())
+        except Exception:
+            self._fault("a file that was replaced could not be followed")
+            raise

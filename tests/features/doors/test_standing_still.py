@@ -88,7 +88,7 @@ def test_no_timer_wakes_a_worker_that_stands_still(
 ) -> None:
     with pytest.raises(Raised) as refused:
         start(world.rights(""), level).run(TIMER)
-    assert refused.value.number == errno.ENOSYS
+    assert refused.value.number == errno.EPERM
 
 
 def test_a_folder_does_not_outlive_its_grant_in_one_that_wakes_itself(
