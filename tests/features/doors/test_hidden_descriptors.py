@@ -58,6 +58,18 @@ def test_no_thread_has_descriptors_or_a_folder_of_its_own(
     assert refused.value.number == errno.EPERM
 
 
+@pytest.mark.parametrize(
+    ("flags", "number"), [(2, errno.EINVAL), (6, errno.EINVAL), (0, 0), (4, 0)]
+)
+def test_nor_can_a_thread_get_them_while_it_closes_some(
+    world: World, start: Start, level: Level, flags: int, number: int
+) -> None:
+    worker = start(world.rights(""), level)
+    worker.run("import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.close_range")
+    call = f"(libc.close_range(3000, 3100, {flags}), ctypes.get_errno())"
+    assert worker.value(call) == [-1 if number else 0, number]
+
+
 def test_control_an_ordinary_thread_writes_until_the_right_ends(
     world: World, start: Start, level: Level, echo: Echo
 ) -> None:
