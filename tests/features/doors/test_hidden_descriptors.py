@@ -66,8 +66,8 @@ def test_nor_can_a_thread_get_them_while_it_closes_some(
 ) -> None:
     worker = start(world.rights(""), level)
     worker.run("import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.close_range")
-    call = f"(libc.close_range(3000, 3100, {flags}), ctypes.get_errno())"
-    assert worker.value(call) == [-1 if number else 0, number]
+    call = f"(libc.close_range(3000, 3100, {flags}), ctypes.get_errno())[: 2 if {number} else 1]"
+    assert worker.value(call) == ([-1, number] if number else [0])
 
 
 def test_control_an_ordinary_thread_writes_until_the_right_ends(
