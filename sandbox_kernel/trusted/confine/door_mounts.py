@@ -308,7 +308,8 @@ class DoorMounts:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            # Before Linux 6.5: a moment without the file, never the old one beside the new.
+            # Before Linux 6.5: a moment without the file, never the old one beside the new. Or the
+            # host has put another file in the place of the one that this stood on.
             self._unmount(target, linux.MNT_DETACH)
             bare = self._open(target)
             try:
@@ -326,6 +327,10 @@ class DoorMounts:
         try:
             os.fchdir(place)
             linux.unmount(name, flags | _UMOUNT_NOFOLLOW)
+        except OSError as error:
+            # Nothing is mounted there: what it stood on is gone from the host, and it with that.
+            if error.errno != errno.EINVAL:
+                raise
         finally:
             os.close(place)
             os.chdir("/")

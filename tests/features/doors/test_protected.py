@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+
+import pytest
+
 from sandbox_kernel.trusted.confine.level import Level
 
 from .conftest import Gone, Raised, Start, World
@@ -69,3 +74,30 @@ def test_a_notebook_that_cannot_be_protected_leaves_no_writable_place(
     except Raised:
         return
     assert (world.nb / "case.ipynb").read_text() != "AT LEISURE"
+
+
+def test_a_notebook_that_is_saved_meanwhile_is_protected_again(
+    world: World, start: Start, level: Level
+) -> None:
+    """An editor saves by renaming another file over it: the mount that protects it goes with it."""
+    worker = start(world.files('path = "."\nmode = "write"'), level)
+    for number in range(3):
+        text = f'{{"saved": {number}}}'
+        (world.nb / "new").write_text(text)
+        os.replace(world.nb / "new", world.nb / "case.ipynb")
+        worker.on_loop(asyncio.sleep, 0.2)  # As long as it takes to hear of it, and longer.
+        for change in (
+            "open('case.ipynb', 'w')",
+            "os.rename('case.ipynb', 'other')",
+            "os.unlink('case.ipynb')",
+        ):
+            with pytest.raises(Raised):
+                worker.run(change)
+        assert worker.value("open('case.ipynb').read()") == text
+        assert worker.value(f"open('made-{number}', 'w').write('1')") == 1
+        assert (world.nb / f"made-{number}").read_text() == "1"
+    assert worker.problems == []
+    worker.run("os.chdir('/')")
+    assert worker.follow(world.rights("")).killed == ()
+    with pytest.raises(Raised):
+        worker.run("open('ROOT/nb/made-0')")
