@@ -32,7 +32,7 @@ def test_the_notebook_is_never_writable(world: World, start: Start, level: Level
     worker = start(world.rights(""), level)
     worker.run(RACE)
     granted = world.files('path = "."\nmode = "write"')
-    for _ in range(150):
+    for _ in range(60):
         try:
             worker.follow(granted)
             worker.follow(world.rights(""))
@@ -63,7 +63,7 @@ def test_a_notebook_that_cannot_be_protected_leaves_no_writable_place(
     worker = start(world.rights(""), Level.FULL)
     worker.run(SWAP)
     granted = world.files('path = "."\nmode = "write"')
-    for _ in range(150):
+    for _ in range(60):
         worker.follow(granted)
         if worker.problems:
             break
