@@ -17,8 +17,9 @@ from .confine._sys_linux import has_no_links
 _DELETED = " (deleted)"
 _TRIES = 10
 
-#: What was seen in this moment, if there is one.
+#: What was seen in this moment, if there is one, and which of these paths are plain.
 _seen: dict[str, str] | None = None
+_plain: set[str] = set()
 
 
 @contextmanager
@@ -34,6 +35,8 @@ def one_moment() -> Iterator[None]:
         yield
     finally:
         _seen = before
+        if before is None:
+            _plain.clear()
 
 
 def real_path(path: str) -> str:
@@ -48,8 +51,14 @@ def real_path(path: str) -> str:
 
 def is_plain(path: str) -> bool:
     """Whether a path is known to be its own real path, by one look at it."""
+    if path in _plain:
+        return True
     written_out = _written_out(path)
-    return written_out is not None and has_no_links(written_out)
+    if written_out is None or not has_no_links(written_out):
+        return False
+    if _seen is not None:
+        _plain.add(path)
+    return True
 
 
 @lru_cache(maxsize=4096)

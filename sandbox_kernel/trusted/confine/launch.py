@@ -67,6 +67,8 @@ class Warden:
         self._turns = SameProcessor()
         #: Whether it has answered since a worker was ordered.
         self._idle = False
+        #: Whether it can be awake while we are.
+        self._beside = len(os.sched_getaffinity(0)) > 1
         #: Whether it waits awake.
         self._roused = False
         self._roots = _roots(spec)
@@ -110,7 +112,7 @@ class Warden:
 
         To wake what sleeps takes longer than most operations do; meanwhile there is other work.
         """
-        if self._idle and not self._roused and len(os.sched_getaffinity(0)) > 1:
+        if self._idle and not self._roused and self._beside:
             with contextlib.suppress(OSError):  # It is gone: whoever needs it is told.
                 self._control.send(_ROUSE)
                 self._roused = True
