@@ -60,6 +60,8 @@ class SessionRights:
         #: now, and for the kept rights.
         self._watched: Places | None = None
         self._looked: dict[str, str] = {}
+        #: What `_looked` is about.
+        self._last: Rights | None = None
         self._led: dict[str, str] = {}
         #: Whether all that has changed since the last look at the paths is that grants ended.
         self._only_less = False
@@ -126,6 +128,7 @@ class SessionRights:
             wanted = {name: value for name, value in self._limits.items() if name not in own}
             limits = changed(rights.limits, wanted, Origin(LIVE))
             rights = replace(rights, limits=limits)
+        self._last = rights
         return rights
 
     def change_limits(self, wanted: Mapping[str, object]) -> None:
@@ -182,7 +185,7 @@ class SessionRights:
         self._revoked = self._still_revoked(grant)
         self.grants[grant.id] = grant
         self._changed()
-        if would is not None:
+        if would is not None and would is self._last:
             self._keep(would)
 
     def _still_revoked(self, grant: Grant) -> list[RequestTable]:

@@ -116,7 +116,8 @@ class DoorMounts:
         if operation == "stage":
             return {}, [self._stage(message, target, fds)]
         if operation == "unmount":
-            self._take_off(target, detach=message["detach"])
+            gone = bool(message.get("may_be_gone"))
+            self._take_off(target, detach=message["detach"], may_be_gone=gone)
             return {}, []
         if operation == "read-only":
             with self._within(self._namespace):
@@ -147,7 +148,7 @@ class DoorMounts:
                     made = self._attach(tree, target, is_directory=is_directory)
                 else:
                     made = old.made
-                    self._replace(tree, target)
+                    self._replace(tree, target, may_be_gone=bool(message.get("may_be_gone")))
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made)
@@ -202,12 +203,13 @@ class DoorMounts:
         self.mounts[target] = _Mounted(made, layers=layers)
         return upper
 
-    def _take_off(self, target: str, *, detach: bool) -> None:
+    def _take_off(self, target: str, *, detach: bool, may_be_gone: bool) -> None:
         mounted = self.mounts.get(target)
         if mounted is None:
             raise MountRefused(f"{target}: not granted")
         with self._within(self._namespace):
-            self._unmount(target, linux.MNT_DETACH if detach else 0)
+            flags = linux.MNT_DETACH if detach else 0
+            self._unmount(target, flags, may_be_gone=may_be_gone)
         # What stands in it has gone with it: else it would have been in use.
         for path in [path for path in self.mounts if path.startswith(target + "/")]:
             self._forget(self.mounts.pop(path))
@@ -300,7 +302,7 @@ class DoorMounts:
     def _open(self, target: str) -> int:
         return linux.openat2(self._root, target, os.O_PATH, _BELOW_ROOT)
 
-    def _replace(self, tree: int, target: str) -> None:
+    def _replace(self, tree: int, target: str, *, may_be_gone: bool) -> None:
         """Mount a tree in place of the one at `target`."""
         place = self._open(target)
         try:
@@ -310,7 +312,7 @@ class DoorMounts:
                 raise
             # Before Linux 6.5: a moment without the file, never the old one beside the new. Or the
             # host has put another file in the place of the one that this stood on.
-            self._unmount(target, linux.MNT_DETACH)
+            self._unmount(target, linux.MNT_DETACH, may_be_gone=may_be_gone)
             bare = self._open(target)
             try:
                 linux.move_mount(tree, bare)
@@ -321,15 +323,18 @@ class DoorMounts:
             os.close(place)
         self._unmount(target, linux.MNT_DETACH)
 
-    def _unmount(self, target: str, flags: int) -> None:
+    def _unmount(self, target: str, flags: int, *, may_be_gone: bool = False) -> None:
+        """`may_be_gone`: what it stood on may have gone from the host, and the mount with that.
+
+        Else nothing at that path is a failure: a cell may have moved the folder with the mount.
+        """
         parent, name = os.path.split(target)
         place = self._open(parent)
         try:
             os.fchdir(place)
             linux.unmount(name, flags | _UMOUNT_NOFOLLOW)
         except OSError as error:
-            # Nothing is mounted there: what it stood on is gone from the host, and it with that.
-            if error.errno != errno.EINVAL:
+            if not may_be_gone or error.errno != errno.EINVAL:
                 raise
         finally:
             os.close(place)

@@ -285,7 +285,7 @@ def _judge(pid: int, table: _Table, name: str, facts: dict[bytes, bytes], found:
 def _directory_mount(path: str) -> int | None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     try:
         return _sys_files.mount_id(descriptor)

@@ -267,6 +267,7 @@ class MountDoor:
                     "source": item.source,
                     "readonly": not item.writable,
                     "sealed": sealed,
+                    "may_be_gone": self._protects(item.destination),
                 },
                 (witness,),
             )
@@ -323,6 +324,8 @@ class MountDoor:
             self._unmount(destination, detach=True)
 
         for destination in self._that_protect(*gone, *disturbed):
+            if destination not in self._present:
+                continue  # It went with one above it.
             try:
                 self._switch(destination, read_only=True)
                 self._present[destination].sealed = True
@@ -355,6 +358,14 @@ class MountDoor:
         items = [present.item for present in self._present.values()]
         return [d for d in destinations if _protections(self._present[d].item, items)]
 
+    def _protects(self, destination: str) -> bool:
+        """Whether a mount stands on a file of the host's, directly in a live place for writing.
+
+        Its folder is a mount point: the cell cannot move it. The host can replace the file.
+        """
+        above = self._present.get(os.path.dirname(destination))
+        return above is not None and isinstance(above.item, Bind) and above.item.writable
+
     def _ids_at(self, destination: str) -> set[int]:
         return {mounted.mount_id for mounted in holders.mounts_at(self.pid, destination)}
 
@@ -366,7 +377,9 @@ class MountDoor:
         )
 
     def _unmount(self, destination: str, *, detach: bool) -> None:
-        self.warden.door({"op": "unmount", "target": destination, "detach": detach})
+        protects = self._protects(destination)
+        order = {"op": "unmount", "target": destination, "detach": detach, "may_be_gone": protects}
+        self.warden.door(order)
         inside = [d for d in self._present if detach and d.startswith(destination + "/")]
         for gone in (destination, *inside):
             present = self._present.pop(gone)

@@ -18,6 +18,9 @@ _CONTENT_BYTES = 1 << 16
 STOP_SECONDS = 0.2
 #: Flag of a task that is on its way out (PF_EXITING, include/linux/sched.h).
 _EXITING = 0x4
+#: What reading of a process that has ended comes to. All else, such as a full table of descriptors,
+#: is a failure: nobody would be found.
+_ENDED = (FileNotFoundError, ProcessLookupError, IndexError)
 
 
 def processes(worker: int) -> list[int]:
@@ -29,15 +32,15 @@ def processes(worker: int) -> list[int]:
     """
     try:
         first = _parent(worker)
-    except (OSError, IndexError):
-        return []  # It has ended.
+    except _ENDED:
+        return []
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 children.setdefault(_parent(int(name)), []).append(int(name))
-            except (OSError, IndexError):
-                continue  # It has ended.
+            except (*_ENDED, PermissionError):
+                continue  # Or, where /proc hides them, another user's.
     return _descendants(first, lambda process: children.get(process, []))
 
 
@@ -48,7 +51,7 @@ def listed_processes(worker: int) -> list[int]:
     """
     try:
         first = _parent(worker)
-    except (OSError, IndexError):
+    except _ENDED:
         return []
     if not os.path.exists(f"/proc/{first}/task/{first}/children"):
         return processes(worker)

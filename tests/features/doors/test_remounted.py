@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
+
 from sandbox_kernel.trusted.confine.level import Level
 
 from .conftest import Gone, Raised, Start, World
@@ -45,3 +49,14 @@ def test_and_is_not_written_to(world: World, start: Start, level: Level) -> None
         except (Gone, Raised):
             continue
     assert {path.name: path.read_text() for path in sub.iterdir()} == {"kept.txt": "KEPT"}
+
+
+def test_the_folder_of_a_mount_is_not_moved_from_under_it(world: World, start: Start) -> None:
+    """Nothing would be found at the mount's path then, and it would be taken for gone."""
+    (world.outside / "x" / "out").mkdir(parents=True)
+    staged = 'path = "ROOT/outside"\nmode = "write"\nmax_bytes = "1 MB"'
+    live = 'path = "ROOT/outside/x/out"\nmode = "write"'
+    worker = start(world.files(staged, live), Level.FULL)
+    with pytest.raises(Raised) as refused:
+        worker.run("os.rename('ROOT/outside/x', 'ROOT/outside/y')")
+    assert refused.value.number in (errno.EXDEV, errno.EBUSY)

@@ -192,3 +192,18 @@ def test_a_connection_that_cannot_be_shut_down_is_not_passed_over(
         finally:
             holder.kill()
             holder.wait()
+
+
+def test_a_full_table_of_descriptors_is_not_taken_for_the_end_of_all(
+    begin: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would be found, and a revocation would end nobody."""
+
+    def content(path: str, folder: int | None = None) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    process = begin()
+    assert process in worker_processes.processes(process)
+    monkeypatch.setattr(worker_processes, "content", content)
+    with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+        worker_processes.processes(process)
