@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
 import zmq
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
 
 from sandbox_kernel.shared.errors import BadConnection
+from sandbox_kernel.shared.wire import BadFrames, Signer, decode, encode
 from sandbox_kernel.trusted.connection import read_connection
 
 #: Seconds for an answer; a kernel answers at once, also while a cell runs.
@@ -49,13 +49,14 @@ class ControlClient:
         """Raises `NoAnswer` when the connection file cannot be read."""
         self.connection_file = str(connection_file)
         try:
-            read_connection(self.connection_file)  # Checks it completely; Jupyter's own does not.
+            # Checks it completely; Jupyter's own does not.
+            connection = read_connection(self.connection_file)
         except BadConnection as error:
             raise NoAnswer(str(error)) from None
         self._client = BlockingKernelClient()
         self._client.load_connection_file(self.connection_file)
-        self._client.session.pack = msgspec.json.encode
-        self._client.session.unpack = msgspec.json.decode
+        self._client.session.pack = encode
+        self._signer = Signer(connection.key, connection.digest)
         self._socket = self._client.connect_control()
 
     def __enter__(self) -> ControlClient:
@@ -85,8 +86,8 @@ class ControlClient:
 
         Raises `NoAnswer` after `seconds`, and `CommandRefused` for an error reply.
         """
-        content = {"command": command, "arguments": dict(arguments or {})}
-        message = self._client.session.msg("sandbox_request", content)
+        wanted = {"command": command, "arguments": dict(arguments or {})}
+        message = self._client.session.msg("sandbox_request", wanted)
         self._client.session.send(self._socket, message)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -95,10 +96,14 @@ class ControlClient:
                 frames = self._socket.recv_multipart()
             except zmq.Again:
                 break
-            _, parts = self._client.session.feed_identities(frames)
-            reply = self._client.session.deserialize(parts)
-            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
-                body: dict[str, Any] = reply["content"]
+            try:
+                _, _, (_, parent, _, content, *_) = self._signer.checked(frames)
+            except BadFrames as error:
+                raise NoAnswer(
+                    f"{self.connection_file}: another program answers: {error}"
+                ) from None
+            if decode(parent).get("msg_id") == message["header"]["msg_id"]:
+                body: dict[str, Any] = decode(content)
                 if body.get("status") != "ok":
                     raise CommandRefused(body)
                 return body

@@ -120,7 +120,8 @@ def resolve(
         refusals, lines = lines_of(policy, system, places, revoked)
     else:
         places = settled
-        refusals, lines = known.of(policy, system, places, revoked)
+        changes = _asks_for_changes(request, grants)
+        refusals, lines = known.of(policy, system, places, revoked, changes=changes)
     problems = list(lines.problems)
     start = now if began is None else began
     rights = [_given(rule, start) for rule in lines.moving if rule.tier == "given"]
@@ -182,6 +183,14 @@ def resolve(
         unmet=tuple(unmet),
         **vars(bounded_settings(policy, system)),
     )
+
+
+def _asks_for_changes(request: Request | None, grants: Iterable[Grant]) -> bool:
+    """Whether the notebook or a yes means to change files."""
+    tables = [grant.table for grant in grants]
+    if request is not None and request.table is not None:
+        tables.append(request.table)
+    return any(file.mode != "read" for table in tables for file in table.files or ())
 
 
 def _given(rule: Rule, start: float) -> Right:

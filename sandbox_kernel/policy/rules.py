@@ -59,6 +59,16 @@ class Bounded:
         """All of them."""
         return tuple(sorted((*self.moving, *self.fixed.rules), key=_ORDER))
 
+    @cached_property
+    def gives_changes(self) -> bool:
+        """Whether one that needs nobody's asking lets files be changed."""
+        return any(
+            rule.tier == "given"
+            and isinstance(rule.entry, files.FileEntry)
+            and rule.entry.mode != "read"
+            for rule in self.moving
+        )
+
 
 _MOVING = (files.FileEntry, sockets.SocketEntry)
 
@@ -78,6 +88,8 @@ class KnownLines:
         self._of: tuple[object, ...] = ()
         #: Paths that the lines name, as many as tell of all, and where they lead.
         self.led: dict[str, str] = {}
+        #: Those of them that say more than which files nobody may change.
+        self._led_reading: dict[str, str] = {}
         self._lines: tuple[tuple[Refusal, ...], Bounded] | None = None
 
     def settled(self, places: Places) -> Places:
@@ -94,25 +106,41 @@ class KnownLines:
         system: Policy | None,
         settled: Places,
         revoked: Sequence[model.RequestTable],
+        *,
+        changes: bool = True,
     ) -> tuple[tuple[Refusal, ...], Bounded]:
-        """As `lines_of`."""
+        """As `lines_of`.
+
+        changes: whether anybody asks to change files. Else it is not looked where the files lead
+        that nobody may change.
+        """
         wanted = (policy, system, settled, tuple(revoked))
         known = self._lines if self._of == wanted else None
-        if known is not None and (not self.looks or self.lead_as_before(settled)):
+        if known is not None and (not self.looks or self._lead_as_before(settled, known, changes)):
             return known
-        led = {}
-
-        def look(path: str) -> str:
-            led[path] = real = settled.canonical(path)
-            return real
-
-        found = lines_of(policy, system, replace(settled, canonical=look), revoked)
-        self._of, self.led, self._lines = wanted, telling(led), found
+        led: dict[str, str] = {}
+        protected: dict[str, str] = {}
+        reading = replace(settled, canonical=_noting(settled.canonical, led))
+        found = lines_of(policy, system, reading, revoked, _noting(settled.canonical, protected))
+        self._of, self._lines = wanted, found
+        self.led, self._led_reading = telling({**protected, **led}), telling(led)
         return found
 
-    def lead_as_before(self, places: Places) -> bool:
-        """Whether every path that the lines name leads where it led, for settled places."""
-        return all(places.canonical(path) == real for path, real in self.led.items())
+    def _lead_as_before(
+        self, places: Places, known: tuple[tuple[Refusal, ...], Bounded], changes: bool
+    ) -> bool:
+        led = self.led if changes or known[1].gives_changes else self._led_reading
+        return all(places.canonical(path) == real for path, real in led.items())
+
+
+def _noting(canonical: paths.Canonical, led: dict[str, str]) -> paths.Canonical:
+    """The same, which writes down where each path leads."""
+
+    def look(path: str) -> str:
+        led[path] = real = canonical(path)
+        return real
+
+    return look
 
 
 def telling(led: Mapping[str, str]) -> dict[str, str]:
@@ -139,13 +167,18 @@ def lines_of(
     system: Policy | None,
     places: Places,
     revoked: Sequence[model.RequestTable],
+    protected: paths.Canonical | None = None,
 ) -> tuple[tuple[Refusal, ...], Bounded]:
-    """What is refused, and what may be allowed beside that."""
+    """What is refused, and what may be allowed beside that.
+
+    protected: looks where the files lead that nobody may change, in place of `places.canonical`.
+    """
     refusals = refusals_of(policy, places)
     if system is not None:
         refusals += refusals_of(system, places)
     refusals += taken_back(revoked, places)
-    return refusals, bounded_rules(policy, system, places, refusals)
+    looks = protected or places.canonical
+    return refusals, bounded_rules(policy, system, places, refusals, looks)
 
 
 def bounded_rules(
@@ -153,12 +186,13 @@ def bounded_rules(
     system: Policy | None,
     places: Places,
     refusals: tuple[Refusal, ...],
+    protected: paths.Canonical,
 ) -> Bounded:
-    """What `policy` may allow within `system`."""
+    """What `policy` may allow within `system`; `protected` as in `lines_of`."""
     rules = _moving(policy, places)
     if system is not None:
         rules = _bounded(rules, _moving(system, places))
-    deny, read_only = carved_out = _carved_out(refusals, places)
+    deny, read_only = carved_out = _carved_out(refusals, places, protected)
     kept: list[Rule] = []
     problems: list[Problem] = []
     for rule in rules:
@@ -308,16 +342,21 @@ class _ModuleIndex:
         return found + self._below.get(entry.name, [])
 
 
-def _carved_out(refusals: Sequence[Refusal], places: Places) -> CarvedOut:
+def _carved_out(
+    refusals: Sequence[Refusal], places: Places, protected: paths.Canonical
+) -> CarvedOut:
     """What is taken out of every grant of files: closed places, and unchangeable ones."""
     deny: set[paths.PathPattern] = set()
     read_only: set[paths.PathPattern] = set()
     for refusal in refusals:
         if isinstance(refusal.entry, files.FileEntry):
             (deny if refusal.entry.mode == "read" else read_only).add(refusal.entry.place)
-    for target, protected in ((deny, places.closed), (read_only, places.read_only)):
-        for path in protected:
-            target.add(paths.literal(path, places.canonical))
+    for target, own, canonical in (
+        (deny, places.closed, places.canonical),
+        (read_only, places.read_only, protected),
+    ):
+        for path in own:
+            target.add(paths.literal(path, canonical))
             target.add(paths.literal(path, lambda same: same))
     return paths.ordered(deny), paths.ordered(read_only)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hmac
-import json
 import logging
 import uuid
 from collections import OrderedDict
@@ -22,9 +20,9 @@ import msgspec
 import zmq
 
 from ..shared.errors import BadConnection
+from ..shared.wire import DELIMITER, SIGNED, Signer, decode, encode
 from .connection import Connection
 
-_DELIMITER = b"<IDS|MSG>"
 _PROTOCOL = "5.4"
 #: Signatures remembered to refuse a message that is sent again.
 _REMEMBERED = 1 << 16
@@ -37,21 +35,6 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
 
 _log = logging.getLogger(__name__)
-_json = msgspec.json.Encoder()
-
-
-def _encode(value: Mapping[str, Any]) -> bytes:
-    try:
-        return _json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()  # Lone surrogates have a form only as escapes.
-
-
-def _decode(part: bytes) -> Any:
-    try:
-        return msgspec.json.decode(part)
-    except msgspec.DecodeError:
-        return json.loads(part.decode("utf-8", "replace"))  # The same, from a client.
 
 
 def _prompt_named(parent: Any) -> str:
@@ -102,7 +85,7 @@ class Channels:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._session = uuid.uuid4().hex
-        self._unsigned = hmac.new(connection.key, digestmod=connection.digest)
+        self._signer = Signer(connection.key, connection.digest)
         self._count = 0
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._handlers: dict[str, Handler] = {}
@@ -203,30 +186,21 @@ class Channels:
             self._handlers[name](message)
 
     def _parse(self, name: str, frames: list[bytes]) -> Incoming:
-        cut = frames.index(_DELIMITER)
-        identities, (signature, *parts) = frames[:cut], frames[cut + 1 :]
-        if len(parts) < 4:
-            raise ValueError("parts are missing")
-        if not hmac.compare_digest(self._sign(parts[:4]), signature):
-            raise ValueError("the signature is wrong")
+        cut, signature, parts = self._signer.checked(frames)
         if signature in self._seen:
             raise ValueError("it was sent before")
         self._seen[signature] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        header, parent, metadata, content = (_decode(p) for p in parts[:4])
+        header, parent, metadata, content = map(decode, parts[:SIGNED])
         if not all(isinstance(x, dict) for x in (header, metadata, content)):
             raise ValueError("header, metadata and content are objects")
         for key in ("msg_id", "msg_type"):
             if not isinstance(header[key], str):
                 raise ValueError(f"{key} is a text")
         prompt = _prompt_named(parent)
-        return Incoming(name, identities, header, content, metadata, parts[4:], prompt)
-
-    def _sign(self, parts: Sequence[bytes]) -> bytes:
-        mac = self._unsigned.copy()
-        mac.update(b"".join(parts))
-        return mac.hexdigest().encode()
+        buffers = list(parts[SIGNED:])
+        return Incoming(name, frames[:cut], header, content, metadata, buffers, prompt)
 
     def _transmit(
         self,
@@ -248,8 +222,8 @@ class Channels:
             "date": datetime.now(UTC).isoformat(),
             "version": _PROTOCOL,
         }
-        parts = [_encode(x) for x in (header, parent, metadata or {}, content)]
-        frames = [*prefix, _DELIMITER, self._sign(parts), *parts, *buffers]
+        parts = [encode(x) for x in (header, parent, metadata or {}, content)]
+        frames = [*prefix, DELIMITER, self._signer.sign(parts), *parts, *buffers]
         socket = self._sockets.get(name)
         if socket is None:
             return message_id  # Closing: there is nobody left to tell.

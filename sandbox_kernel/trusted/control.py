@@ -7,6 +7,7 @@ Beside Jupyter's own requests it carries `sandbox_request {command, arguments}`,
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,8 @@ class Control:
         if permissions is None:
             return _refusal("NoPolicy", "the policy cannot be used; see the reply to any cell")
         if command in _CHANGES_RIGHTS and self._supervisor.doors is not None:
-            self._supervisor.doors.rouse()
+            folder = permissions.session.places.folder
+            self._supervisor.doors.rouse(_first_place(arguments, folder))
         try:
             body = commands[command](permissions, arguments)
         except Refused as error:
@@ -165,6 +167,14 @@ class Control:
         if arguments:
             permissions.changes.change_limits(arguments)
         return {"limits": limits_told(permissions.rights)}
+
+
+def _first_place(arguments: dict[str, Any], folder: str) -> str | None:
+    """Of what a command names, the first path of a file, made absolute by text."""
+    match arguments.get("files"):
+        case [{"path": str(path)}, *_]:
+            return os.path.normpath(os.path.join(folder, path))
+    return None
 
 
 def _refusal(name: str, text: str) -> dict[str, Any]:

@@ -4,7 +4,9 @@ Every target is resolved below the worker's root without following symbolic link
 cannot lead a mount elsewhere. The root tmpfs and the skeletons are read-only for the worker; what
 stands in them is made through detached, writable copies that only the warden holds. A source is
 opened by name in the warden's own namespace, whose mounts follow the host's, and must be the very
-file that the supervisor approved: it sends its own O_PATH descriptor beside the name.
+file that the supervisor approved: its device and inode come beside the name. An order that is about
+to come may name its source, which is then copied while the supervisor still decides; the copy is
+mounted by that order alone, and no other holds on to it.
 
 Staged places are overlays (Documentation/filesystems/overlayfs.rst). Their layers live in tmpfs
 file systems of a third mount namespace that no process is in: nothing of them has a path on the
@@ -12,13 +14,14 @@ host or in the worker.
 
 | operation  | with                                          | does                               |
 |------------|-----------------------------------------------|------------------------------------|
-| `bind`     | source, target, readonly, exec, sealed;        | mounts a file or directory; sealed |
-|            | witness                                        | is read-only until it is switched  |
+| `bind`     | source, device, inode, below, target,          | mounts a file or directory; sealed |
+|            | readonly, exec, sealed                         | is read-only until it is switched  |
 | `swap`     | the same                                       | replaces a mount without a gap     |
 | `skeleton` | target                                         | an empty read-only directory       |
 | `folder`   | target                                         | a directory in root or skeleton    |
 | `link`     | target, text                                   | a symbolic link there              |
-| `stage`    | target, source, visible, ...; witness, seeds   | an overlay; gives its upper side   |
+| `stage`    | target, source, visible, ...; its own and      | an overlay; gives its upper side   |
+|            | seeds' descriptors                             |                                    |
 | `unmount`  | target, detach                                 | takes any of these mounts off, and |
 |            |                                                | with `detach` what stands in it    |
 | `read-only`| target, on                                     | switches this one mount            |
@@ -64,6 +67,14 @@ class _Mounted:
     layers: str = ""
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A detached copy of the one mount at `source`, without what is mounted below."""
+
+    source: str
+    tree: int
+
+
 class DoorMounts:
     """The places granted to one generation of the worker."""
 
@@ -75,10 +86,12 @@ class DoorMounts:
         self._house = -1
         self._floor = ""
         self._count = 0
+        self._prepared: _Prepared | None = None
         self.mounts: dict[str, _Mounted] = {}
 
     def close(self) -> None:
         """Let go of the generation, whose processes are dead."""
+        self.forget_prepared()
         for target in list(self.mounts):
             self._forget(self.mounts.pop(target))
         for fd in (self._namespace, self._root, self._writable, self._own, self._house):
@@ -94,6 +107,26 @@ class DoorMounts:
         finally:
             linux.setns(self._own, linux.CLONE_NEWNS)
 
+    def prepare(self, source: str) -> None:
+        """Copy what the next order may be to bind. What is wrong with it, that order meets."""
+        self.forget_prepared()
+        try:
+            fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
+        except (OSError, ValueError):  # It may be no path at all: nobody has looked at it yet.
+            return
+        try:
+            self._prepared = _Prepared(source, linux.open_tree(fd, "", recursive=False))
+        except OSError:
+            return
+        finally:
+            os.close(fd)
+
+    def forget_prepared(self) -> None:
+        """The order did not come, or was another."""
+        if self._prepared is not None:
+            os.close(self._prepared.tree)
+            self._prepared = None
+
     def handle(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         """Carry out one operation; the answer and the descriptors that go with it.
 
@@ -102,8 +135,9 @@ class DoorMounts:
         operation = message["op"]
         target = "/" + message["target"].strip("/")
         if operation in ("bind", "swap"):
-            self._bind(message, target, fds[0], operation == "swap")
+            self._bind(message, target, operation == "swap")
             return {}, []
+        self.forget_prepared()
         if operation == "skeleton":
             self._skeleton(target)
             return {}, []
@@ -130,11 +164,12 @@ class DoorMounts:
 
     # --- mounts ----------------------------------------------------------------------------
 
-    def _bind(self, message: dict[str, Any], target: str, witness: int, beneath: bool) -> None:
+    def _bind(self, message: dict[str, Any], target: str, beneath: bool) -> None:
         old = self.mounts.get(target)
         if beneath != (old is not None):
             raise MountRefused(f"{target}: {'nothing is' if beneath else 'already'} mounted there")
-        tree, is_directory = self._open_source(message["source"], witness)
+        approved = message["device"], message["inode"]
+        tree, is_directory = self._source(message["source"], approved, below=message["below"])
         try:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV
             attributes |= linux.ATTR_RDONLY if message["readonly"] else 0
@@ -176,11 +211,13 @@ class DoorMounts:
     def _stage(self, message: dict[str, Any], target: str, fds: list[int]) -> int:
         if target in self.mounts:
             raise MountRefused(f"{target}: already mounted there")
-        lower, is_directory = self._open_source(message["source"], fds[0])
+        own = os.fstat(fds[0])
+        approved = own.st_dev, own.st_ino
+        lower, is_directory = self._open_source(message["source"], approved)
         try:
             if not is_directory:
                 raise MountRefused(f"{message['source']}: not a directory")
-            mode = stat.S_IMODE(os.fstat(fds[0]).st_mode) | 0o700
+            mode = stat.S_IMODE(own.st_mode) | 0o700
             with self._within(self._layers_house()):
                 size, inodes = int(message["bytes"]), int(message["inodes"])
                 layers = self._new_layers(f"size={size},nr_inodes={inodes},mode=700")
@@ -236,16 +273,28 @@ class DoorMounts:
 
     # --- sources and layers ----------------------------------------------------------------
 
-    def _open_source(self, source: str, witness: int) -> tuple[int, bool]:
-        """A detached copy of the tree at `source`, and whether it is a directory."""
+    def _source(self, source: str, approved: tuple[int, int], *, below: bool) -> tuple[int, bool]:
+        """As `_open_source`; `below`: whether the host had mounts in it when it was approved."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return self._open_source(source, approved)
+        if below or prepared.source != source:
+            os.close(prepared.tree)
+            return self._open_source(source, approved)
+        try:
+            return prepared.tree, _is_directory(prepared.tree, source, approved)
+        except BaseException:
+            os.close(prepared.tree)
+            raise
+
+    def _open_source(self, source: str, approved: tuple[int, int]) -> tuple[int, bool]:
+        """A detached copy of the tree at `source`, and whether it is a directory.
+
+        approved: device and inode.
+        """
         fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
         try:
-            mine, theirs = os.fstat(fd), os.fstat(witness)
-            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
-                raise MountRefused(f"{source}: the name no longer leads to what was approved")
-            is_directory = stat.S_ISDIR(mine.st_mode)
-            if not is_directory and not stat.S_ISREG(mine.st_mode):
-                raise MountRefused(f"{source}: neither a regular file nor a directory")
+            is_directory = _is_directory(fd, source, approved)
             return linux.open_tree(fd, "", recursive=is_directory), is_directory
         finally:
             os.close(fd)
@@ -409,6 +458,17 @@ class DoorMounts:
             # Something else is mounted or made below it; it stays, empty and read-only.
             if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
+
+
+def _is_directory(opened: int, source: str, approved: tuple[int, int]) -> bool:
+    """Whether what was opened is one. Raises MountRefused unless it is what was approved."""
+    found = os.fstat(opened)
+    if (found.st_dev, found.st_ino) != approved:
+        raise MountRefused(f"{source}: the name no longer leads to what was approved")
+    is_directory = stat.S_ISDIR(found.st_mode)
+    if not is_directory and not stat.S_ISREG(found.st_mode):
+        raise MountRefused(f"{source}: neither a regular file nor a directory")
+    return is_directory
 
 
 def _check_place(target: str) -> None:

@@ -11,7 +11,6 @@ cell: `sealed` raises ConfinementFailed with what is missing and how to get it, 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import socket
@@ -20,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...shared.wire import decode, encode
 from . import mounts, roots
 from ._sys_affinity import SameProcessor
 from .broker import Broker, DoorFactory
@@ -38,9 +38,6 @@ MOUNT_ANSWER_SECONDS = 5.0
 AWAKE_SECONDS = 0.0005
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
 SEAL_SECONDS = 60.0
-
-
-_ROUSE = b'{"do": "rouse"}'
 
 
 class MountFailed(OSError):
@@ -107,14 +104,16 @@ class Warden:
         answer = self._ask({**message, "do": "door"}, list(fds), given)
         return answer, given
 
-    def rouse(self) -> None:
+    def rouse(self, source: str | None = None) -> None:
         """Tell it that an operation comes within a millisecond, so that it is awake by then.
 
         To wake what sleeps takes longer than most operations do; meanwhile there is other work.
+        source: what it may be about to mount, an absolute path.
         """
         if self._idle and not self._roused and self._beside:
+            order = {"do": "rouse"} if source is None else {"do": "rouse", "source": source}
             with contextlib.suppress(OSError):  # It is gone: whoever needs it is told.
-                self._control.send(_ROUSE)
+                self._control.send(encode(order))
                 self._roused = True
 
     def close(self) -> None:
@@ -122,7 +121,7 @@ class Warden:
         self._ahead.close()
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
-        socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
+        socket.send_fds(self._control, [encode(message)], fds or [])
 
     def _ask(
         self,
@@ -159,7 +158,7 @@ class Warden:
             data, fds = received
             if not data:
                 raise WardenLost("the warden is gone")
-            answer: dict[str, Any] = json.loads(data)
+            answer: dict[str, Any] = decode(data)
             if answer.get("re") == self._counter:
                 return answer, fds
             for fd in fds:  # An answer that came too late: whoever waited for it has given up.

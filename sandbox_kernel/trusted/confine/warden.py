@@ -10,7 +10,8 @@ Commands, one JSON object a packet on descriptor 3:
 - `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
 - `plan`: what the worker's root is made of. A worker that was launched before waits for it.
 - `door`, answered with the same `re`: an operation of the mount door; see door_mounts.
-- `rouse`: an order comes within a millisecond; to be waited for awake.
+- `rouse`: an order comes within a millisecond; to be waited for awake. With `source`: it may be to
+  mount that.
 """
 
 from __future__ import annotations
@@ -69,15 +70,16 @@ class Warden:
         orders = Receiver(self.control, 253)
         awake = False
         while True:
-            data, fds = _soon(orders) if awake else orders.receive()
+            data, fds = self._soon(orders) if awake else orders.receive()
             if not data:
                 return
             message = json.loads(data)
             do = message["do"]
             awake = do == "rouse"
             if awake:
-                continue
-            if do == "begin":
+                if self.door and "source" in message:
+                    self.door.prepare(message["source"])
+            elif do == "begin":
                 self._prepare(message)
             elif do == "plan":
                 self.tree = json.dumps(message["tree"]).encode()
@@ -86,6 +88,18 @@ class Warden:
                 self._launch(fds)
             else:
                 self._answer(message, fds)
+
+    def _soon(self, orders: Receiver) -> tuple[bytes, list[int]]:
+        """The next order, waited for awake at first."""
+        end = time.monotonic() + AWAKE_SECONDS
+        while time.monotonic() < end:
+            try:
+                return orders.receive(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                os.sched_yield()  # Whoever writes the order may need this very processor.
+        if self.door:
+            self.door.forget_prepared()
+        return orders.receive()
 
     def end(self) -> None:
         """Leave nothing behind."""
@@ -225,17 +239,6 @@ class Warden:
         socket.send_fds(self.control, [packet], given)
         for fd in given:
             os.close(fd)
-
-
-def _soon(orders: Receiver) -> tuple[bytes, list[int]]:
-    """The next order, waited for awake at first."""
-    end = time.monotonic() + AWAKE_SECONDS
-    while time.monotonic() < end:
-        try:
-            return orders.receive(socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            os.sched_yield()  # Whoever writes the order may need this very processor.
-    return orders.receive()
 
 
 def try_namespaces() -> str:

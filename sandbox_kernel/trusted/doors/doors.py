@@ -179,10 +179,13 @@ class Doors:
             calls.attach(self._sockets)
         self.follow(rights)
 
-    def rouse(self) -> None:
-        """Rights are about to change: whoever carries it out may wake up meanwhile."""
+    def rouse(self, place: str | None = None) -> None:
+        """Rights are about to change: whoever carries it out may wake up meanwhile.
+
+        place: an absolute path that may be granted, as it is spelled.
+        """
         if isinstance(self._files, MountedFiles):
-            self._warden.rouse()
+            self._warden.rouse(place)
 
     def follow(self, rights: Rights) -> Taken:
         """Rights have changed: a grant, a revocation, a narrowing. What it took to take away."""

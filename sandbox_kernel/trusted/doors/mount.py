@@ -39,8 +39,10 @@ class Warden(Protocol):
     ) -> tuple[dict[str, Any], list[int]]:
         """Have one operation carried out. Raises OSError with the warden's error number."""
 
-    def rouse(self) -> None:
-        """Have the warden be awake when the next operation comes, within a millisecond."""
+    def rouse(self, source: str | None = None) -> None:
+        """Have the warden be awake when the next operation comes, within a millisecond; it may be
+        to mount `source`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,23 +258,19 @@ class MountDoor:
         self._present[item.destination] = _Present(item, upper, sealed)
 
     def _bind(self, item: Bind, operation: str, *, sealed: bool = False) -> None:
-        kind = "directory" if item.directory else "file"
-        place = Place(item.source, item.source, kind, item.device, item.inode)  # type: ignore[arg-type]
-        witness = open_place(place)
-        try:
-            self.warden.door(
-                {
-                    "op": operation,
-                    "target": item.destination,
-                    "source": item.source,
-                    "readonly": not item.writable,
-                    "sealed": sealed,
-                    "may_be_gone": self._protects(item.destination),
-                },
-                (witness,),
-            )
-        finally:
-            os.close(witness)
+        self.warden.door(
+            {
+                "op": operation,
+                "target": item.destination,
+                "source": item.source,
+                "device": item.device,
+                "inode": item.inode,
+                "below": bool(item.below),
+                "readonly": not item.writable,
+                "sealed": sealed,
+                "may_be_gone": self._protects(item.destination),
+            }
+        )
 
     def _stage(self, stage: Stage) -> int:
         place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
