@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,14 +29,23 @@ def at_full(test: Callable[[Worker, Path], Awaitable[None]], folder: Path) -> No
     asyncio.run(run())
 
 
-def bind(worker: Worker, source: Path, target: str, *, readonly: bool = True) -> None:
+def approved(source: Path, target: str, *, readonly: bool = True) -> dict[str, object]:
+    """The order to mount `source`, as it is now, at `target`."""
+    status = os.lstat(source)
+    return {
+        "op": "bind",
+        "source": str(source),
+        "device": status.st_dev,
+        "inode": status.st_ino,
+        "below": False,
+        "target": target,
+        "readonly": readonly,
+    }
+
+
+def bind(worker: Worker, source: Path, target: str) -> None:
     """Grant `source` at `target`, as the mount door does."""
-    witness = os.open(source, os.O_PATH | os.O_NOFOLLOW)
-    try:
-        order = {"op": "bind", "source": str(source), "target": target, "readonly": readonly}
-        worker.warden.door(order, [witness])
-    finally:
-        os.close(witness)
+    worker.warden.door(approved(source, target))
 
 
 def refused(code: int, act: Callable[[], object]) -> None:
@@ -80,22 +90,12 @@ def test_odd_targets_are_refused(tmp_path: Path, target: str) -> None:
 
 def test_a_name_that_leads_elsewhere_after_the_approval_is_refused(tmp_path: Path) -> None:
     async def test(worker: Worker, folder: Path) -> None:
-        witness = os.open(folder / "file", os.O_PATH)
         (folder / "secret").write_text("secret")
+        order = approved(folder / "file", "/granted")
         (folder / "secret").rename(folder / "file")
-        order = {
-            "op": "bind",
-            "source": str(folder / "file"),
-            "target": "/granted",
-            "readonly": True,
-        }
-        refused(errno.EINVAL, lambda: worker.warden.door(order, [witness]))
-        os.close(witness)
+        refused(errno.EINVAL, lambda: worker.warden.door(order))
         (folder / "link").symlink_to("file")
-        order["source"] = str(folder / "link")
-        witness = os.open(folder / "link", os.O_PATH)
-        refused(errno.ELOOP, lambda: worker.warden.door(order, [witness]))
-        os.close(witness)
+        refused(errno.ELOOP, lambda: bind(worker, folder / "link", "/granted"))
         assert await worker.ask("os.path.lexists('/granted')") == "False"
 
     at_full(test, tmp_path)
@@ -125,6 +125,54 @@ def test_an_unknown_command_is_an_answer_and_the_warden_goes_on(tmp_path: Path) 
         bind(worker, folder, "/granted")
         assert await worker.ask("os.listdir('/granted')") != "[]"
 
+    at_full(test, tmp_path)
+
+
+def test_what_was_copied_ahead_is_mounted_by_the_order_that_means_it_alone(tmp_path: Path) -> None:
+    def awaited() -> int:
+        """Descriptors of the warden: a copy of a mount has one."""
+        return len(os.listdir(f"/proc/{warden.pid}/fd"))
+
+    async def test(worker: Worker, folder: Path) -> None:
+        nonlocal warden
+        warden = worker.warden
+        (folder / "secret").write_text("secret")
+        (folder / "link").symlink_to("secret")
+        bind(worker, folder, "/before")  # One that has answered nothing yet is not woken.
+        descriptors = awaited()
+
+        def announced(source: str, order: dict[str, object]) -> None:
+            warden.rouse(source)
+            try:
+                warden.door(order)
+            finally:
+                assert awaited() == descriptors
+
+        file = approved(folder / "file", "/granted")
+        for odd in ("", "relative", "/no/such", str(folder / "link"), "\ud800", "/a\0b"):
+            announced(odd, file)
+            assert await worker.ask("open('/granted').read()") == "'granted'"
+            warden.door({"op": "unmount", "target": "/granted", "detach": False})
+        announced(str(folder / "secret"), file)
+        assert await worker.ask("open('/granted').read()") == "'granted'"
+        announced(str(folder), {"op": "unmount", "target": "/granted", "detach": False})
+        announced(str(folder / "file"), file)
+        assert await worker.ask("open('/granted').read()") == "'granted'"
+        assert await worker.ask("open('/granted', 'w')") == "OSError 30"
+        announced("", {"op": "unmount", "target": "/granted", "detach": False})
+        announced(str(folder), {**approved(folder, "/granted"), "below": True})
+        assert await worker.ask("open('/granted/file').read()") == "'granted'"
+        announced("", {"op": "unmount", "target": "/granted", "detach": False})
+
+        warden.rouse(str(folder / "file"))
+        await asyncio.sleep(0.2)  # Nothing comes.
+        assert awaited() == descriptors
+
+        (folder / "secret").rename(folder / "file")
+        refused(errno.EINVAL, lambda: announced(str(folder / "file"), file))
+        assert await worker.ask("os.path.lexists('/granted')") == "False"
+
+    warden: Any = None
     at_full(test, tmp_path)
 
 
