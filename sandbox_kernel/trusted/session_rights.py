@@ -90,6 +90,7 @@ class SessionRights:
     def look_again(self) -> None:
         """Have the rights be about the places to which all paths lead by now."""
         if any(self.places.canonical(path) != real for path, real in self._led.items()):
+            self._lines = KnownLines()
             self._changed()
 
     def _look(self, path: str) -> str:

@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 
 from sandbox_kernel.policy import resolve
+from sandbox_kernel.policy.request import Request
 from sandbox_kernel.policy.resolve import Grant
 from sandbox_kernel.policy.rules import KnownLines, settle, telling
 from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
@@ -102,6 +103,41 @@ def test_they_are_kept_where_nothing_changes() -> None:
     assert found() is first
     elsewhere = "/elsewhere"
     assert found() is not first
+
+
+@pytest.mark.parametrize("gives", [False, True])
+def test_where_protected_files_lead_matters_to_who_changes_files(gives: bool) -> None:
+    given = '[[given.files]]\npath = "own"\nmode = "write"\nreason = "why"' if gives else ""
+    known, chosen = KnownLines(), policy(FILES.format(more="") + given)
+    now: dict[str, str] = {}
+    looked: list[str] = []
+
+    def canonical(path: str) -> str:
+        looked.append(path)
+        return now.get(path, path)
+
+    own = "/etc/own.toml"
+    places = replace(NOTEBOOK, canonical=canonical, read_only=(own,))
+    reading, changing = (
+        asking({"files": [{"path": "work", "mode": m}]}) for m in ("read", "write")
+    )
+
+    def carved_out(request: Request) -> list[str]:
+        looked.clear()
+        _, read_only = resolve(chosen, places, now=NOW, request=request, known=known).carved_out
+        return [pattern.real for pattern in read_only]
+
+    assert own in carved_out(reading)
+    now[own] = "/srv/own.toml"
+    assert ("/srv/own.toml" in carved_out(reading)) is gives
+    assert (own in looked) is gives
+    assert "/home/ann/nb/data/secret" in looked
+    assert "/srv/own.toml" in carved_out(changing)
+    now[own] = "/srv/other.toml"
+    assert "/srv/other.toml" in carved_out(changing)
+    now["/home/ann/nb/data/secret"] = "/srv/secret"
+    now[own] = "/srv/third.toml"
+    assert "/srv/third.toml" in carved_out(reading)
 
 
 def test_they_are_taken_as_they_were_where_nobody_looks() -> None:
