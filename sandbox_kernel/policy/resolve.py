@@ -161,7 +161,7 @@ def resolve(
         limits = narrow_limits(limits, table, cell.origin)
         rights, more = _denied_everywhere(rights)
         denials = tuple(sorted({*denials, *more}))
-    others = [right for right in rights if right.ends is None or right.ends > now]
+    others = [right for right in rights if (end := right.ends) is None or end > now]
     return Rights(
         policy=policy.name,
         policy_file=policy.file,

@@ -137,7 +137,7 @@ class Right:
         """A key that sorts rights the same way however the lines of the policy stood."""
         return (*self.rule.order, _ByText(self.entry), self.through, self.grant_id or "")
 
-    @cached_property
+    @property
     def ends(self) -> float | None:
         """When this right is over: with its line's or request's `expires`, or its grant."""
         own = getattr(self.entry, "expires_at", None)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...policy.kinds.files import FileEntry
+from ...policy.kinds.paths import PathPattern
 from .holders import Mounted, mounts_at
 from .mount_items import Granted, Listed
 from .resolve import Place, Unresolvable, expand, resolve
@@ -30,14 +31,18 @@ def survey(entries: Iterable[tuple[FileEntry, str]]) -> Surveyed:
     """
     granted: list[Granted] = []
     problems: list[tuple[FileEntry, Unresolvable]] = []
+    found: dict[PathPattern, tuple[Place, ...]] = {}
     for entry, name in entries:
         pattern = entry.place
-        try:
+        places = found.get(pattern)
+        if places is None:
             path = pattern.path
-            places = expand(path, "/") if pattern.is_glob else (resolve(path, "/"),)
-        except Unresolvable as problem:
-            problems.append((entry, problem))
-            continue
+            try:
+                places = expand(path, "/") if pattern.is_glob else (resolve(path, "/"),)
+            except Unresolvable as problem:
+                problems.append((entry, problem))
+                continue
+            found[pattern] = places  # Several lines may allow the same.
         granted += [Granted(entry, p, name) for p in places if entry.includes(p.real)]
     return Surveyed(tuple(granted), tuple(problems))
 
