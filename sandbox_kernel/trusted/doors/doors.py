@@ -156,7 +156,11 @@ class Doors:
             from .notified_files import NotifiedFiles  # A start at `full` does without.
 
             files = NotifiedFiles(
-                generation.pid, rest=calls.rest, problem=self._tell_problem, wait=self._wait
+                generation.pid,
+                rest=calls.rest,
+                problem=self._tell_problem,
+                wait=self._wait,
+                fault=lambda what: self._fault(what),
             )
             calls.attach(files.door)
             # Landlock decides again, on what is really opened.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from . import _sys_files
@@ -31,6 +31,7 @@ RESTLESS = "processes that do not stand still"
 PASSING = (IN_FLIGHT, UNDER_WAY, RESTLESS)
 OUT_OF_REACH = "a connection out of reach"
 UNSEEN = "descriptors that the kernel does not show"
+CHANGES_PROTECTED = "a protected file, which it had open to change it before that had this name"
 
 
 @dataclass
@@ -190,6 +191,40 @@ def find_below(
     return _each_task(pids, look)
 
 
+def find_changers(pids: list[int], files: Collection[tuple[int, int]]) -> Holders:
+    """Look for what can change one of these files (device, inode) in stopped processes, whatever
+    becomes of its name.
+    """
+    inodes = {inode for _, inode in files}
+
+    def look(pid: int, task: str, found: Holders) -> None:
+        with _Table(task) as table:
+            for name in table.names():
+                facts = table.facts(name)
+                _note_in_flight(pid, facts, found)
+                if facts and _changes(facts) and table.identity(name) in files:
+                    found.dangerous.setdefault(pid, CHANGES_PROTECTED)
+        if any(_shares(line, inodes) for line in _maps(task)):
+            found.dangerous.setdefault(pid, CHANGES_PROTECTED)
+
+    return _each_task(pids, look)
+
+
+def _maps(task: str) -> list[bytes]:
+    """The lines of a task's mappings (proc_pid_maps(5)); none when it has ended."""
+    try:
+        with open(f"{task}/maps", "rb") as lines:
+            return lines.readlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _shares(line: bytes, inodes: Collection[int]) -> bool:
+    """Whether a mapping is of one of these files, and shared: it may become a writable one."""
+    _, rights, _, _, inode, *_ = line.split(None, 5)
+    return rights.endswith(b"s") and int(inode) in inodes
+
+
 class _Table:
     """The descriptors of a task, through the folders that /proc has of them."""
 
@@ -238,6 +273,14 @@ class _Table:
         except (FileNotFoundError, ProcessLookupError):
             return 0
 
+    def identity(self, name: str) -> tuple[int, int]:
+        """Device and inode of what it is of; zeros when it is gone."""
+        try:
+            status = os.stat(name, dir_fd=self._links)
+        except (FileNotFoundError, ProcessLookupError):
+            return 0, 0
+        return status.st_dev, status.st_ino
+
     def facts(self, name: str) -> dict[bytes, bytes]:
         """What the kernel tells of it (proc_pid_fdinfo(5)); nothing when it is gone."""
         try:
@@ -262,6 +305,11 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
 
 def _writes(facts: dict[bytes, bytes]) -> bool:
     return int(facts[b"flags"], 8) & os.O_ACCMODE != os.O_RDONLY
+
+
+def _changes(facts: dict[bytes, bytes]) -> bool:
+    """Whether it writes, or can be opened again to write."""
+    return _writes(facts) or bool(int(facts[b"flags"], 8) & os.O_PATH)
 
 
 def _note_in_flight(pid: int, facts: dict[bytes, bytes], found: Holders) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import holders
-from .mount_items import Bind, Folder, Item, Link, Seed, Skeleton, Stage
+from .holders import Holders
+from .mount_items import Bind, Folder, Item, Link, Seed, Skeleton, Stage, protections
 from .resolve import Place, Unresolvable, open_place
 from .staged_places import STAGING_BYTES, Committed, commit_stage, together
 from .staged_review import (
@@ -56,6 +57,11 @@ class Taken:
 
     killed: tuple[str, ...] = ()
     still_open: tuple[str, ...] = ()
+
+    @classmethod
+    def after(cls, held: Holders) -> Taken:
+        """What the end of these holders came to."""
+        return cls(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
 
     def with_more(self, other: Taken) -> Taken:
         """Both together."""
@@ -149,14 +155,14 @@ class MountDoor:
         for item in items:
             if item.destination not in self._present:
                 with self._told(item.destination):
-                    self._add(item, sealed=bool(_protections(item, items)))
+                    self._add(item, sealed=bool(protections(item, items)))
         taken = Taken()
         for item in items:
-            protections = _protections(item, items)
+            kept = protections(item, items)
             present = self._present.get(item.destination)
-            if not protections or present is None:
+            if not kept or present is None:
                 continue
-            if all(self._shows(protection) for protection in protections):
+            if all(self._shows(protection) for protection in kept):
                 if present.sealed:
                     self._switch(item.destination, read_only=False)
                     present.sealed = False
@@ -354,7 +360,7 @@ class MountDoor:
     def _that_protect(self, *destinations: str) -> list[str]:
         """Those of these places in which something is protected by a mount of its own."""
         items = [present.item for present in self._present.values()]
-        return [d for d in destinations if _protections(self._present[d].item, items)]
+        return [d for d in destinations if protections(self._present[d].item, items)]
 
     def _protects(self, destination: str) -> bool:
         """Whether a mount stands on a file of the host's, directly in a live place for writing.
@@ -369,10 +375,8 @@ class MountDoor:
 
     def _deal_with_holders(self, ids: set[int], mapped: set[str]) -> Taken:
         found = holders.end_holders(self.pid, lambda pids: holders.find(pids, ids), self.wait)
-        return Taken(
-            tuple(sorted(set(found.dangerous.values()))),
-            tuple(sorted(found.still_open | mapped)),
-        )
+        found.still_open |= mapped
+        return Taken.after(found)
 
     def _unmount(self, destination: str, *, detach: bool) -> None:
         protects = self._protects(destination)
@@ -383,18 +387,6 @@ class MountDoor:
             present = self._present.pop(gone)
             if present.upper >= 0:
                 os.close(present.upper)
-
-
-def _protections(item: Item, items: Iterable[Item]) -> list[Bind]:
-    """Of a place for writing, the mounts that keep what is protected in it."""
-    if not isinstance(item, Bind) or not item.writable or not item.directory:
-        return []
-    inside = item.destination.rstrip("/") + "/"
-    return [
-        other
-        for other in items
-        if isinstance(other, Bind) and not other.writable and other.destination.startswith(inside)
-    ]
 
 
 def _follows(old: Item, new: Item | None) -> bool:

@@ -116,3 +116,15 @@ class Stage:
 
 
 Item = Bind | Skeleton | Folder | Link | Stage
+
+
+def protections(item: Item, items: Iterable[Item]) -> list[Bind]:
+    """Of a place for writing, the mounts that keep what is protected in it."""
+    if not isinstance(item, Bind) or not item.writable or not item.directory:
+        return []
+    inside = item.destination.rstrip("/") + "/"
+    return [
+        other
+        for other in items
+        if isinstance(other, Bind) and not other.writable and other.destination.startswith(inside)
+    ]

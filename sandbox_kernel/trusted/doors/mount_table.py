@@ -94,7 +94,8 @@ class _Plan:
         """The protected files directly in a directory; None when one cannot be kept by a mount.
 
         A mount point cannot be renamed, but a directory above it can: then the protected name
-        could be made anew. One that does not exist yet could be made.
+        could be made anew. One that does not exist yet could be made. A file with another name
+        could be changed by that.
         """
         found: list[Place] = []
         for pattern in self.read_only:
@@ -103,7 +104,7 @@ class _Plan:
             if pattern.is_glob or os.path.dirname(pattern.real) != directory:
                 return None
             place = self.host.look(pattern.real)
-            if place is None or place.kind != "file":
+            if place is None or place.kind != "file" or place.links > 1:
                 return None
             found.append(place)
         return tuple(found)

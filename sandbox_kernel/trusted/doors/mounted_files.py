@@ -5,13 +5,13 @@ Binds the pure plan, the host and the mount door together for one generation of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from .file_rights import FileRights
 from .mount import MountDoor, Taken, Warden
 from .mount_items import Bind, Item
 from .mount_table import TooMany, plan
+from .protected_names import ProtectedNames
 from .staged_places import Committed
 from .survey import HostMounts, LiveHost, survey
 from .watch import NameWatch
@@ -40,18 +40,19 @@ class MountedFiles:
         self._problem, self._fault = problem, fault
         self._watch = NameWatch(self._moved)
         self._host = HostMounts()
+        self._protected = ProtectedNames(problem, wait)
 
     def follow(self, rights: FileRights) -> Taken:
         """Make the worker's file tree show what `rights` say, as the host is now."""
         self._rights = rights
         items = self._items()
-        taken = self._door.bring(items)
-        self._watch.watch(
-            os.path.dirname(item.source)
-            for item in items
-            if isinstance(item, Bind) and not item.directory
-        )
+        taken = self._bring(items)
+        self._watch.watch(i.source for i in items if isinstance(i, Bind) and not i.directory)
         return taken
+
+    def _bring(self, items: tuple[Item, ...]) -> Taken:
+        taken = self._door.bring(items)
+        return taken.with_more(self._protected.follow(items, self._door.pid))
 
     def begin_cell(self, rights: FileRights) -> Taken:
         """As `follow`; staged places show the host's present content again."""
@@ -96,7 +97,7 @@ class MountedFiles:
         In the middle of a save the name may lead nowhere: the next event comes at once.
         """
         try:
-            self._door.bring(self._items())
+            self._bring(self._items())
         except Exception:
             self._fault("a file that was replaced could not be followed")
             raise

@@ -12,12 +12,14 @@ from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
 from .mount import Taken
-from .mount_items import Stage
+from .mount_items import Item, Stage, protections
 from .mount_table import TooMany, plan
 from .notify_files import NotifyFiles
+from .protected_names import ProtectedNames
 from .staged_places import Committed, commit_stage, together
 from .staged_review import Spent, StageRule
 from .survey import LiveHost, Surveyed, survey
+from .watch import NameWatch
 from .worker_processes import processes
 
 
@@ -26,7 +28,8 @@ class NotifiedFiles:
 
     rest: answers calls about paths that are in no granted place. problem: called with a right's
     name and the reason when what it names cannot be opened. wait: lets seconds pass while the
-    worker's calls are answered.
+    worker's calls are answered. fault: called, with what went wrong, when it is not known what the
+    worker can change.
     """
 
     def __init__(
@@ -36,9 +39,13 @@ class NotifiedFiles:
         rest: Callable[[Call], None],
         problem: Callable[[str, str], None],
         wait: Callable[[float], None],
+        fault: Callable[[str], None],
     ) -> None:
         self._pid = pid
-        self._wait = wait
+        self._wait, self._fault = wait, fault
+        self._rights = FileRights()
+        self._watch = NameWatch(self._moved)
+        self._protected = ProtectedNames(problem, wait)
         self._places = GrantedPlaces(problem)
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
@@ -46,6 +53,15 @@ class NotifiedFiles:
 
     def follow(self, rights: FileRights) -> Taken:
         """Open from what `rights` say, as the host is now."""
+        self._rights = rights
+        items, gone = self._open()
+        kept = [each for item in items for each in protections(item, items)]
+        self._watch.watch(each.source for each in kept)
+        return self._taken(items, gone)
+
+    def _open(self) -> tuple[tuple[Item, ...], set[str]]:
+        """What is planned by now, and the places that are gone."""
+        rights = self._rights
         found = survey(rights.entries)
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
@@ -55,14 +71,25 @@ class NotifiedFiles:
             self._problem("files", str(problem))
             items, found = (), Surveyed(())
         stages = [item for item in items if isinstance(item, Stage)]
-        gone = self._places.set(rights, found.granted, stages)
+        return items, self._places.set(rights, found.granted, stages)
+
+    def _taken(self, items: tuple[Item, ...], gone: set[str]) -> Taken:
+        taken = self._protected.follow(items, self._pid)
         if not gone:
-            return Taken()
+            return taken
         allows = self._places.allows
         held = holders.end_holders(
             self._pid, lambda pids: holders.find_below(pids, gone, allows), self._wait
         )
-        return Taken(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
+        return taken.with_more(Taken.after(held))
+
+    def _moved(self) -> None:
+        """A protected name leads elsewhere by now, as far as is known."""
+        try:
+            self._taken(*self._open())
+        except Exception:
+            self._fault("a protected file that was replaced could not be followed")
+            raise
 
     def begin_cell(self, rights: FileRights) -> Taken:
         """As `follow`; staged places show the host's present content again."""
@@ -89,4 +116,5 @@ class NotifiedFiles:
 
     def close(self) -> None:
         """The worker is dead; staged changes are dropped."""
+        self._watch.close()
         self._places.close()

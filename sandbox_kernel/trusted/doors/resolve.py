@@ -13,7 +13,7 @@ import fnmatch
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -49,6 +49,7 @@ class Place:
     real: absolute, every link followed. For a missing name: its existing parent's real path and
         the missing rest.
     device, inode: of the file or directory; 0 for a missing one.
+    links: names of the file; of a directory it says nothing.
     """
 
     spelled: str
@@ -56,6 +57,7 @@ class Place:
     kind: PlaceKind
     device: int = 0
     inode: int = 0
+    links: int = field(default=1, compare=False)
 
 
 def printable(path: str) -> str:

@@ -100,7 +100,7 @@ class LiveHost:
         if stat.S_ISDIR(found.st_mode):
             return Place(path, path, "directory", found.st_dev, found.st_ino)
         if stat.S_ISREG(found.st_mode):
-            return Place(path, path, "file", found.st_dev, found.st_ino)
+            return Place(path, path, "file", found.st_dev, found.st_ino, found.st_nlink)
         return None
 
 

@@ -1,8 +1,8 @@
 """Notice that a granted file was replaced on the host, as editors do when they save.
 
 A bind mount keeps the old file. The directories of single-file grants are watched with inotify;
-an event makes the door compare names and files again. Between the rename and the new mount the
-worker reads the old content, which it was granted.
+an event about one of these names makes the door compare names and files again. Between the rename
+and the new mount the worker reads the old content, which it was granted.
 """
 
 from __future__ import annotations
@@ -16,24 +16,33 @@ from . import _sys_inotify as inotify
 
 
 class NameWatch:
-    """Watches directories on the running event loop. `changed` is called by it after events."""
+    """Watches names on the running event loop. `changed` is called by it after events."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._watches: dict[str, int] = {}
+        #: By number of a watch: the names in its directory.
+        self._names: dict[int, set[str]] = {}
 
-    def watch(self, directories: Iterable[str]) -> None:
-        """Watch just these directories from now on.
+    def watch(self, paths: Iterable[str]) -> None:
+        """Watch just these names from now on; absolute paths.
 
         Where the system has no watch left, a replaced file is noticed when the next cell starts.
         """
-        wanted = set(directories)
+        names: dict[str, set[str]] = {}
+        for path in paths:
+            directory, name = os.path.split(path)
+            names.setdefault(directory, set()).add(name)
+        wanted = set(names)
         for directory in set(self._watches) - wanted:
             self._drop(directory)
         for directory in wanted - set(self._watches):
             self._add(directory)
+        self._names = {}
+        for directory, watch in self._watches.items():  # One of two paths may have the same.
+            self._names.setdefault(watch, set()).update(names[directory])
 
     def close(self) -> None:
         """Stop watching."""
@@ -42,6 +51,7 @@ class NameWatch:
             os.close(self._descriptor)
             self._descriptor = -1
             self._watches.clear()
+            self._names.clear()
 
     def _add(self, directory: str) -> None:
         try:
@@ -64,8 +74,12 @@ class NameWatch:
                 raise
 
     def _arrived(self) -> None:
-        arrived = False
-        while inotify.read(self._descriptor):
-            arrived = True
-        if arrived:
+        meant = False
+        while events := inotify.read(self._descriptor):
+            # Of what the kernel could not keep it says only that there was something.
+            meant = meant or any(
+                mask & inotify.IN_Q_OVERFLOW or name in self._names.get(watch, ())
+                for watch, mask, name in events
+            )
+        if meant:
             self._changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -101,3 +102,68 @@ def test_a_notebook_that_is_saved_meanwhile_is_protected_again(
     assert worker.follow(world.rights("")).killed == ()
     with pytest.raises(Raised):
         worker.run("open('ROOT/nb/made-0')")
+
+
+HELD = {
+    "a descriptor": "held = os.open('new', os.O_RDWR)",
+    "a descriptor without access": "held = os.open('new', os.O_PATH)",
+    "a shared mapping": (
+        "import mmap\nfile = os.open('new', os.O_RDWR)\nheld = mmap.mmap(file, 4)\nos.close(file)"
+    ),
+    "a descriptor on its way": (
+        "import socket\na, b = socket.socketpair()\nfile = os.open('new', os.O_RDWR)\n"
+        "held = socket.send_fds(a, [b'x'], [file])\nos.close(file)"
+    ),
+}
+CHANGES = {
+    "a descriptor": "os.pwrite(held, b'CELL', 0)",
+    "a descriptor without access": (
+        "fd = os.open(f'/proc/self/fd/{held}', os.O_WRONLY)\nos.pwrite(fd, b'CELL', 0)"
+    ),
+    "a shared mapping": "held[0:4] = b'CELL'\nheld.flush()",
+    "a descriptor on its way": (
+        "_, (fd,), _, _ = socket.recv_fds(b, 1, 1)\nos.pwrite(fd, b'CELL', 0)"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_who_holds_what_becomes_the_notebook_does_not_change_it(
+    world: World, start: Start, level: Level, how: str
+) -> None:
+    """A program writes another file first, where a cell may open it, and renames it then."""
+    worker = start(world.files('path = "."\nmode = "write"'), level)
+    (world.nb / "new").write_text("SAVED")
+    try:
+        worker.run(f"import os\n{HELD[how]}")
+        os.replace(world.nb / "new", world.nb / "case.ipynb")
+        worker.on_loop(asyncio.sleep, 2.0)
+        worker.run(CHANGES[how])
+    except (Gone, Raised):
+        pass
+    assert (world.nb / "case.ipynb").read_text() == "SAVED"
+
+
+def test_whoever_holds_another_file_lives_on(world: World, start: Start, level: Level) -> None:
+    worker = start(world.files('path = "."\nmode = "write"'), level)
+    (world.nb / "new").write_text("SAVED")
+    worker.run("import os\nheld = os.open('other', os.O_RDWR | os.O_CREAT)")
+    worker.run("reads = os.open('new', os.O_RDONLY)")
+    os.replace(world.nb / "new", world.nb / "case.ipynb")
+    worker.on_loop(asyncio.sleep, 2.0)
+    assert worker.value("os.pwrite(held, b'CELL', 0)") == 4
+    assert worker.value("os.pread(reads, 9, 0).decode()") == "SAVED"
+    assert worker.problems == []
+
+
+def test_another_name_of_the_notebook_does_not_change_it(
+    world: World, start: Start, level: Level
+) -> None:
+    worker = start(world.files('path = "."\nmode = "write"'), level)
+    (world.nb / "new").write_text("SAVED")
+    worker.run("import os\nos.link('new', 'mine')")
+    os.replace(world.nb / "new", world.nb / "case.ipynb")
+    worker.on_loop(asyncio.sleep, 1.0)
+    with contextlib.suppress(Gone, Raised):
+        worker.run("open('mine', 'r+').write('CELL')")
+    assert (world.nb / "case.ipynb").read_text() == "SAVED"
