@@ -27,11 +27,8 @@ help:
 	@echo "make soak          2,000 cells, one in five of which is killed; nothing may be left behind"
 	@echo "make test-all      all of these and every case; writes docs/test-results.md"
 
-$(VENV)/.installed: pyproject.toml tools/venv tools/pythons
-	tools/venv $(VENV) dev
-	@touch $@
-
-venv: $(VENV)/.installed
+venv:
+	@tools/venv $(VENV) dev
 
 tour: venv
 	$(PY) notebooks/run_tour.py notebooks/tour.ipynb
