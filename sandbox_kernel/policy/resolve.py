@@ -32,11 +32,12 @@ from . import model
 from .bounds import bounded_limits, bounded_settings, narrow_limits, person_limits
 from .entries import meet
 from .kinds import choices, files, paths, sockets
+from .known_lines import KnownLines
 from .load import Policy
 from .problems import Problem
 from .request import Request, Scope
 from .rights import KIND_OF, Denial, Entry, Places, Right, Rights, Rule, Unmet, written
-from .rules import Bounded, KnownLines, lines_of, settle
+from .rules import Bounded, lines_of, settle
 
 YesFrom = Literal["client", "person", "approval", "ticket"]
 

@@ -22,6 +22,9 @@ from .real_path import one_moment
 #: Commands after which other places are open or closed.
 _CHANGES_RIGHTS = frozenset({"grant", "revoke", "narrow", "decide"})
 
+#: The kernel opens no longer one (PATH_MAX, limits.h).
+_MOST_PATH = 4096
+
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -172,7 +175,7 @@ class Control:
 def _first_place(arguments: dict[str, Any], folder: str) -> str | None:
     """Of what a command names, the first path of a file, made absolute by text."""
     match arguments.get("files"):
-        case [{"path": str(path)}, *_]:
+        case [{"path": str(path)}, *_] if len(path) < _MOST_PATH:
             return os.path.normpath(os.path.join(folder, path))
     return None
 

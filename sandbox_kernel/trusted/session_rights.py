@@ -16,10 +16,10 @@ from typing import Any
 
 from ..policy import Grant, Origin, Places, Request, Rights, parse_request, resolve
 from ..policy.entries import entries, meet
+from ..policy.known_lines import KnownLines
 from ..policy.model import RequestTable
 from ..policy.resolve import YesFrom
 from ..policy.rights import KIND_OF, Entry, written
-from ..policy.rules import KnownLines
 from ..shared.errors import Denied
 from .limits.change import changed
 from .policy_files import PolicyFiles

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ def run_kernel(connection_file: str, options: LaunchOptions, ahead: HeadStart) -
     the exit code is 1. What is wrong with the policy or the walls is told in answer to each cell.
     """
     logging.basicConfig(format="sandbox-kernel: %(message)s", level=logging.WARNING)
+    # Each staged place and each connection has a descriptor here. The worker's side runs already,
+    # and has its own limit.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     begun = Begun()
     try:
         from .channels import Channels

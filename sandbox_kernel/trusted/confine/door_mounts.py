@@ -3,14 +3,9 @@
 Every target is resolved below the worker's root without following symbolic links: what a cell made
 cannot lead a mount elsewhere. The root tmpfs and the skeletons are read-only for the worker; what
 stands in them is made through detached, writable copies that only the warden holds. A source is
-opened by name in the warden's own namespace, whose mounts follow the host's, and must be the very
-file that the supervisor approved: its device and inode come beside the name. An order that is about
-to come may name its source, which is then copied while the supervisor still decides; the copy is
-mounted by that order alone, and no other holds on to it.
-
-Staged places are overlays (Documentation/filesystems/overlayfs.rst). Their layers live in tmpfs
-file systems of a third mount namespace that no process is in: nothing of them has a path on the
-host or in the worker.
+opened by name in the warden's own namespace, whose mounts follow the host's (`mount_sources`).
+Staged places are overlays (Documentation/filesystems/overlayfs.rst), whose layers live in a third
+namespace (`mount_namespaces`).
 
 | operation  | with                                          | does                               |
 |------------|-----------------------------------------------|------------------------------------|
@@ -20,8 +15,7 @@ host or in the worker.
 | `skeleton` | target                                         | an empty read-only directory       |
 | `folder`   | target                                         | a directory in root or skeleton    |
 | `link`     | target, text                                   | a symbolic link there              |
-| `stage`    | target, source, visible, ...; its own and      | an overlay; gives its upper side   |
-|            | seeds' descriptors                             |                                    |
+| `stage`    | target, source, device, inode, visible, ...   | an overlay; gives its upper side   |
 | `unmount`  | target, detach                                 | takes any of these mounts off, and |
 |            |                                                | with `detach` what stands in it    |
 | `read-only`| target, on                                     | switches this one mount            |
@@ -33,25 +27,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from . import _sys_linux as linux
+from .mount_namespaces import LayersHouse, within
+from .mount_sources import MountRefused, MountSources
 from .overlay import overlay
 
 _UMOUNT_NOFOLLOW = 8
 _BELOW_ROOT = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_MAGICLINKS
-_EXACTLY = linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_MAGICLINKS
-_PLAIN = linux.MS_NOSUID | linux.MS_NODEV
-
-
-class MountRefused(OSError):
-    """A command that makes no sense here (EINVAL); the text says why."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(errno.EINVAL, text)
 
 
 @dataclass
@@ -67,14 +53,6 @@ class _Mounted:
     layers: str = ""
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A detached copy of the one mount at `source`, without what is mounted below."""
-
-    source: str
-    tree: int
-
-
 class DoorMounts:
     """The places granted to one generation of the worker."""
 
@@ -83,78 +61,55 @@ class DoorMounts:
         root directory, `writable` the detached copy of its tmpfs. All four become this object's.
         """
         self._own, self._namespace, self._root, self._writable = own, namespace, root, writable
-        self._house = -1
-        self._floor = ""
-        self._count = 0
-        self._prepared: _Prepared | None = None
+        self.sources = MountSources()
+        self._layers = LayersHouse(own)
         self.mounts: dict[str, _Mounted] = {}
 
     def close(self) -> None:
         """Let go of the generation, whose processes are dead."""
-        self.forget_prepared()
+        self.sources.forget()
         for target in list(self.mounts):
             self._forget(self.mounts.pop(target))
-        for fd in (self._namespace, self._root, self._writable, self._own, self._house):
-            if fd >= 0:
-                os.close(fd)
-
-    @contextmanager
-    def _within(self, namespace: int) -> Iterator[None]:
-        """Be in another mount namespace for a moment."""
-        linux.setns(namespace, linux.CLONE_NEWNS)
-        try:
-            yield
-        finally:
-            linux.setns(self._own, linux.CLONE_NEWNS)
-
-    def prepare(self, source: str) -> None:
-        """Copy what the next order may be to bind. What is wrong with it, that order meets."""
-        self.forget_prepared()
-        try:
-            fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
-        except (OSError, ValueError):  # It may be no path at all: nobody has looked at it yet.
-            return
-        try:
-            self._prepared = _Prepared(source, linux.open_tree(fd, "", recursive=False))
-        except OSError:
-            return
-        finally:
+        self._layers.close()
+        for fd in (self._namespace, self._root, self._writable, self._own):
             os.close(fd)
 
-    def forget_prepared(self) -> None:
-        """The order did not come, or was another."""
-        if self._prepared is not None:
-            os.close(self._prepared.tree)
-            self._prepared = None
+    def _with_the_worker(self) -> AbstractContextManager[None]:
+        return within(self._namespace, self._own)
 
-    def handle(self, message: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
+    def handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """Carry out one operation; the answer and the descriptors that go with it.
 
-        `fds` stay the caller's. Raises MountRefused, OSError.
+        Raises MountRefused, OSError.
         """
+        try:
+            return self._handle(message)
+        finally:
+            self.sources.forget()
+
+    def _handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         operation = message["op"]
         target = "/" + message["target"].strip("/")
         if operation in ("bind", "swap"):
             self._bind(message, target, operation == "swap")
             return {}, []
-        self.forget_prepared()
         if operation == "skeleton":
             self._skeleton(target)
             return {}, []
         if operation == "folder":
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 return {"made": self._make(target, is_directory=True)}, []
         if operation == "link":
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 return {"made": self._link(target, message["text"])}, []
         if operation == "stage":
-            return {}, [self._stage(message, target, fds)]
+            return {}, [self._stage(message, target)]
         if operation == "unmount":
             gone = bool(message.get("may_be_gone"))
             self._take_off(target, detach=message["detach"], may_be_gone=gone)
             return {}, []
         if operation == "read-only":
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 self._set_read_only(target, read_only=message["on"])
             return {}, []
         if operation == "remove":
@@ -169,7 +124,7 @@ class DoorMounts:
         if beneath != (old is not None):
             raise MountRefused(f"{target}: {'nothing is' if beneath else 'already'} mounted there")
         approved = message["device"], message["inode"]
-        tree, is_directory = self._source(message["source"], approved, below=message["below"])
+        tree, is_directory = self.sources.take(message["source"], approved, below=message["below"])
         try:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV
             attributes |= linux.ATTR_RDONLY if message["readonly"] else 0
@@ -178,7 +133,7 @@ class DoorMounts:
             linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
             if message.get("sealed"):
                 linux.set_read_only(tree, read_only=True)
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 if old is None:
                     made = self._attach(tree, target, is_directory=is_directory)
                 else:
@@ -189,17 +144,17 @@ class DoorMounts:
         self.mounts[target] = _Mounted(made)
 
     def _skeleton(self, target: str) -> None:
-        with self._within(self._layers_house()):
-            layers = self._new_layers("size=4m,nr_inodes=65536,mode=755")
+        with self._layers.entered() as house:
+            layers = house.new("size=4m,nr_inodes=65536,mode=755")
             try:
                 tree = linux.open_tree(linux.AT_FDCWD, layers, recursive=False)
                 writable = linux.open_tree(linux.AT_FDCWD, layers, recursive=False)
             finally:
-                self._drop_layers(layers)
+                house.drop(layers)
         try:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV | linux.ATTR_RDONLY
             linux.set_mount_attributes(tree, "", attributes, recursive=False)
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(writable)
@@ -208,28 +163,33 @@ class DoorMounts:
             os.close(tree)
         self.mounts[target] = _Mounted(made, writable=writable)
 
-    def _stage(self, message: dict[str, Any], target: str, fds: list[int]) -> int:
+    def _stage(self, message: dict[str, Any], target: str) -> int:
         if target in self.mounts:
             raise MountRefused(f"{target}: already mounted there")
-        own = os.fstat(fds[0])
-        approved = own.st_dev, own.st_ino
-        lower, is_directory = self._open_source(message["source"], approved)
+        approved = message["device"], message["inode"]
+        host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lower, is_directory = self.sources.open(message["source"], approved)
+        except BaseException:
+            os.close(host)
+            raise
         try:
             if not is_directory:
                 raise MountRefused(f"{message['source']}: not a directory")
-            mode = stat.S_IMODE(own.st_mode) | 0o700
-            with self._within(self._layers_house()):
+            mode = stat.S_IMODE(os.fstat(lower).st_mode) | 0o700
+            with self._layers.entered() as house:
                 size, inodes = int(message["bytes"]), int(message["inodes"])
-                layers = self._new_layers(f"size={size},nr_inodes={inodes},mode=700")
+                layers = house.new(f"size={size},nr_inodes={inodes},mode=700")
                 try:
-                    tree, upper = overlay(layers, lower, mode, message, fds[1:])
+                    tree, upper = overlay(layers, lower, mode, message, host)
                 except BaseException:
-                    self._drop_layers(layers)
+                    house.drop(layers)
                     raise
         finally:
             os.close(lower)
+            os.close(host)
         try:
-            with self._within(self._namespace):
+            with self._with_the_worker():
                 made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(upper)
@@ -244,7 +204,7 @@ class DoorMounts:
         mounted = self.mounts.get(target)
         if mounted is None:
             raise MountRefused(f"{target}: not granted")
-        with self._within(self._namespace):
+        with self._with_the_worker():
             flags = linux.MNT_DETACH if detach else 0
             self._unmount(target, flags, may_be_gone=may_be_gone)
         # What stands in it has gone with it: else it would have been in use.
@@ -268,64 +228,8 @@ class DoorMounts:
         if mounted.writable >= 0:
             os.close(mounted.writable)
         if mounted.layers:
-            with self._within(self._house):
-                self._drop_layers(mounted.layers)
-
-    # --- sources and layers ----------------------------------------------------------------
-
-    def _source(self, source: str, approved: tuple[int, int], *, below: bool) -> tuple[int, bool]:
-        """As `_open_source`; `below`: whether the host had mounts in it when it was approved."""
-        prepared, self._prepared = self._prepared, None
-        if prepared is None:
-            return self._open_source(source, approved)
-        if below or prepared.source != source:
-            os.close(prepared.tree)
-            return self._open_source(source, approved)
-        try:
-            return prepared.tree, _is_directory(prepared.tree, source, approved)
-        except BaseException:
-            os.close(prepared.tree)
-            raise
-
-    def _open_source(self, source: str, approved: tuple[int, int]) -> tuple[int, bool]:
-        """A detached copy of the tree at `source`, and whether it is a directory.
-
-        approved: device and inode.
-        """
-        fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
-        try:
-            is_directory = _is_directory(fd, source, approved)
-            return linux.open_tree(fd, "", recursive=is_directory), is_directory
-        finally:
-            os.close(fd)
-
-    def _layers_house(self) -> int:
-        """The third namespace: a copy of the warden's with an empty tmpfs over some directory."""
-        if self._house < 0:
-            linux.unshare(linux.CLONE_NEWNS)
-            try:
-                linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
-                places = ("/tmp", "/mnt", "/home", "/usr")
-                self._floor = next(path for path in places if os.path.isdir(path))
-                linux.mount("tmpfs", self._floor, "tmpfs", _PLAIN, "size=1m,mode=700")
-                house = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            finally:
-                linux.setns(self._own, linux.CLONE_NEWNS)
-            self._house = house
-        return self._house
-
-    def _new_layers(self, options: str) -> str:
-        """A tmpfs of its own. To be called in the third namespace, as `_drop_layers`."""
-        self._count += 1
-        path = f"{self._floor}/{self._count}"
-        os.mkdir(path, 0o700)
-        linux.mount("tmpfs", path, "tmpfs", _PLAIN, options)
-        return path
-
-    @staticmethod
-    def _drop_layers(path: str) -> None:
-        linux.unmount(path, linux.MNT_DETACH)
-        os.rmdir(path)
+            with self._layers.entered() as house:
+                house.drop(mounted.layers)
 
     # --- in the worker's namespace ---------------------------------------------------------
 
@@ -458,17 +362,6 @@ class DoorMounts:
             # Something else is mounted or made below it; it stays, empty and read-only.
             if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
-
-
-def _is_directory(opened: int, source: str, approved: tuple[int, int]) -> bool:
-    """Whether what was opened is one. Raises MountRefused unless it is what was approved."""
-    found = os.fstat(opened)
-    if (found.st_dev, found.st_ino) != approved:
-        raise MountRefused(f"{source}: the name no longer leads to what was approved")
-    is_directory = stat.S_ISDIR(found.st_mode)
-    if not is_directory and not stat.S_ISREG(found.st_mode):
-        raise MountRefused(f"{source}: neither a regular file nor a directory")
-    return is_directory
 
 
 def _check_place(target: str) -> None:

@@ -28,6 +28,7 @@ import struct
 from . import _sys_linux as linux
 from . import worker_root
 from .descendants import end_descendants
+from .packets import Receiver
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -42,8 +43,6 @@ NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWCGROUP
 )
-#: Most bytes in one packet from the warden.
-PACKET = 1 << 20
 #: Descriptors of the worker after its exec: channel and seal.
 CHANNEL_FD, SEAL_FD = 3, 4
 
@@ -151,7 +150,7 @@ def _build(link: int, worker: int) -> worker_root.Root | None:
     `worker` is the worker's pidfd.
     """
     with socket.socket(fileno=os.dup(link)) as channel:
-        plan = channel.recv(PACKET)
+        plan, _ = Receiver(channel, 0).receive()
         if not plan:
             return None
         linux.unshare(linux.CLONE_NEWNS)

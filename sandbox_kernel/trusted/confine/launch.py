@@ -15,7 +15,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ._sys_affinity import SameProcessor
 from .broker import Broker, DoorFactory
 from .generation import Generation, memory_files
 from .head_start import HeadStart, beginning
-from .packets import Receiver
+from .packets import Receiver, send
 from .spec import WorkerSpec
 from .warden_process import start_process
 
@@ -93,16 +93,12 @@ class Warden:
         ends = self._ahead.take()
         return Generation(self.spec, self._roots, self._environment, door, ends)
 
-    def door(
-        self, message: Mapping[str, object], fds: Sequence[int] = ()
-    ) -> tuple[dict[str, Any], list[int]]:
+    def door(self, message: Mapping[str, object]) -> tuple[dict[str, Any], list[int]]:
         """Have an operation of `door_mounts` carried out; its answer and descriptors.
 
         Raises MountFailed, which is an OSError with the number that the warden met, and WardenLost.
         """
-        given: list[int] = []
-        answer = self._ask({**message, "do": "door"}, list(fds), given)
-        return answer, given
+        return self._ask({**message, "do": "door"})
 
     def rouse(self, source: str | None = None) -> None:
         """Tell it that an operation comes within a millisecond, so that it is awake by then.
@@ -113,29 +109,24 @@ class Warden:
         if self._idle and not self._roused and self._beside:
             order = {"do": "rouse"} if source is None else {"do": "rouse", "source": source}
             with contextlib.suppress(OSError):  # It is gone: whoever needs it is told.
-                self._control.send(encode(order))
+                send(self._control, encode(order))
                 self._roused = True
 
     def close(self) -> None:
         """End the warden and with it every worker; their scratch is removed. Idempotent."""
         self._ahead.close()
 
-    def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
-        socket.send_fds(self._control, [encode(message)], fds or [])
+    def _send(self, message: dict[str, Any]) -> None:
+        send(self._control, encode(message))
 
-    def _ask(
-        self,
-        message: dict[str, Any],
-        fds: list[int] | None = None,
-        given: list[int] | None = None,
-    ) -> dict[str, Any]:
+    def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         self._counter += 1
         # It must not be held while it makes a worker: what it has answered, it is through with.
         awake, self._roused = self._roused, False
         held = self._idle and not awake and self._turns.hold(self.pid)
         try:
             try:
-                self._send({**message, "re": self._counter}, fds)
+                self._send({**message, "re": self._counter})
             except OSError as error:
                 raise WardenLost(f"the warden is gone: {error}") from None
             answer, got = self._answer(awake=awake)
@@ -143,11 +134,10 @@ class Warden:
             if held:
                 self._turns.let_go(self.pid)
             self._turns.release()
-        (given if given is not None else []).extend(got)
         self._idle = True
         if "error" in answer:
             raise MountFailed(answer["error"], answer["errno"])
-        return answer
+        return answer, got
 
     def _answer(self, *, awake: bool) -> tuple[dict[str, Any], list[int]]:
         """The answer to the last order. Raises `WardenLost`."""

@@ -15,15 +15,20 @@ import stat
 from typing import Any
 
 from . import _sys_linux as linux
+from .mount_sources import open_file
 
 _PLAIN = linux.MS_NOSUID | linux.MS_NODEV
 _COPY_BYTES = 1 << 20
 
 
 def overlay(
-    layers: str, lower: int, mode: int, message: dict[str, Any], seeds: list[int]
+    layers: str, lower: int, mode: int, message: dict[str, Any], host: int
 ) -> tuple[int, int]:
-    """Fill `layers`, mount the overlay; a detached copy of it, and its upper side."""
+    """Fill `layers`, mount the overlay; a detached copy of it, and its upper side.
+
+    host: the root directory in which seeds are opened, each of which must be what was approved.
+    Raises MountRefused, OSError.
+    """
     for name in ("upper", "work", "mask", "base", "merged", "lower"):
         os.mkdir(f"{layers}/{name}", 0o700)
     if message["visible"]:
@@ -36,8 +41,12 @@ def overlay(
         os.chmod(f"{layers}/{name}", mode)
     for path, directory in message["masks"]:
         _closed_name(f"{layers}/mask", path, directory=directory)
-    for path, source in zip(message["seeds"], seeds, strict=True):
-        _copy(source, f"{layers}/base", path)
+    for path, source, device, inode in message["seeds"]:
+        fd = open_file(host, source, (device, inode))
+        try:
+            _copy(fd, f"{layers}/base", path)
+        finally:
+            os.close(fd)
     for path, directory in message["points"]:
         _point(f"{layers}/base", path, directory=directory)
     options = f"lowerdir={below},upperdir={layers}/upper,workdir={layers}/work,userxattr"

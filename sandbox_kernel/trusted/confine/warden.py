@@ -27,7 +27,7 @@ import time
 from . import _sys_linux as linux
 from . import init
 from .descendants import end_descendants
-from .packets import PACKET, Receiver
+from .packets import Receiver, send
 from .places import SCRATCH
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ class Warden:
 
     def serve(self) -> None:
         """Until the supervisor closes its end."""
-        orders = Receiver(self.control, 253)
+        orders = Receiver(self.control, 8)
         awake = False
         while True:
             data, fds = self._soon(orders) if awake else orders.receive()
@@ -78,7 +78,7 @@ class Warden:
             awake = do == "rouse"
             if awake:
                 if self.door and "source" in message:
-                    self.door.prepare(message["source"])
+                    self.door.sources.prepare(message["source"])
             elif do == "begin":
                 self._prepare(message)
             elif do == "plan":
@@ -87,7 +87,7 @@ class Warden:
             elif do == "launch":
                 self._launch(fds)
             else:
-                self._answer(message, fds)
+                self._answer(message)
 
     def _soon(self, orders: Receiver) -> tuple[bytes, list[int]]:
         """The next order, waited for awake at first."""
@@ -98,7 +98,7 @@ class Warden:
             except BlockingIOError:
                 os.sched_yield()  # Whoever writes the order may need this very processor.
         if self.door:
-            self.door.forget_prepared()
+            self.door.sources.forget()
         return orders.receive()
 
     def end(self) -> None:
@@ -117,7 +117,6 @@ class Warden:
         named = dict(zip(("channel", "seal", "out", "err", "status"), fds, strict=True))
         self._end_generation()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET)
         named["link"] = theirs.fileno()
         pid = -1
         if self.namespaces:
@@ -175,7 +174,7 @@ class Warden:
         with self.link as link:
             self.link = None
             try:
-                link.send(self.tree)
+                send(link, self.tree)
                 data, fds, _, _ = socket.recv_fds(link, 16, 1)
             except (BrokenPipeError, ConnectionResetError):
                 return  # It died, which is told on its status channel.
@@ -222,21 +221,18 @@ class Warden:
             self.scratch.remove()
             self.scratch = None
 
-    def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _answer(self, message: dict[str, Any]) -> None:
         given: list[int] = []
         try:
             if message["do"] != "door":
                 raise OSError(errno.EINVAL, f"unknown command {message['do']!r}")
             if self.door is None:
                 raise OSError(errno.ESRCH, "no worker with its own mounts is running")
-            answer, given = self.door.handle(message, fds)
+            answer, given = self.door.handle(message)
         except OSError as error:
             answer = {"error": str(error), "errno": error.errno or errno.EIO}
-        finally:
-            for fd in fds:
-                os.close(fd)
         packet = json.dumps({"re": message.get("re"), **answer}).encode()
-        socket.send_fds(self.control, [packet], given)
+        send(self.control, packet, given)
         for fd in given:
             os.close(fd)
 

@@ -19,9 +19,8 @@ import socket
 import sys
 from typing import NamedTuple
 
-from .packets import PACKET
+from .packets import PACKET, send
 
-#: Most bytes in one packet between supervisor and warden.
 _CONTROL_FD = 3
 _CODE = (
     "import sys; sys.path.append({root!r});"
@@ -65,8 +64,6 @@ class WorkerEnds(NamedTuple):
 def start_process(python: str = sys.executable) -> StartedWarden:
     """Start it; returns before it is ready. Raises OSError when it cannot be run."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET)
     child_end = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 16)
     root = os.path.realpath(__file__)
     for _ in range(4):
@@ -103,7 +100,7 @@ def begin(warden: StartedWarden, beginning: Beginning) -> None:
     """Tell it what a worker's process is; before the first `order_worker`."""
     scratch_parent = os.environ.get("TMPDIR") or "/tmp"
     message = {"do": "begin", **beginning._asdict(), "scratch_parent": scratch_parent}
-    warden.control.send(json.dumps(message).encode())
+    send(warden.control, json.dumps(message).encode())
 
 
 def order_worker(warden: StartedWarden) -> WorkerEnds:

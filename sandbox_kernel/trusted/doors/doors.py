@@ -16,7 +16,6 @@ from ..confine.level import Level
 from .call_door import Dispatcher
 from .connections import Opened
 from .file_rights import FileRights, file_rights
-from .mount import Taken as FilesTaken
 from .mount import Warden
 from .mounted_files import MountedFiles
 from .names import SyntheticNames
@@ -25,6 +24,7 @@ from .resolver import Resolver, system_resolver
 from .socket_calls import SocketDoor
 from .staged_places import STAGING_BYTES, Committed
 from .staged_review import Refusal
+from .taken import Taken as FilesTaken
 
 MOST_REMEMBERED = 256
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from . import holders
-from .holders import Holders
-from .mount_items import Bind, Folder, Item, Link, Seed, Skeleton, Stage, protections
-from .resolve import Place, Unresolvable, open_place
+from .mount_items import Bind, Folder, Item, Link, Skeleton, Stage, protections
 from .staged_places import STAGING_BYTES, Committed, commit_stage, together
 from .staged_review import (
     Deny,
@@ -26,6 +24,7 @@ from .staged_review import (
     StageRule,
     nothing_denied,
 )
+from .taken import Taken
 from .worker_processes import processes
 
 PAGE_BYTES = 4096
@@ -35,40 +34,16 @@ STAGE_INODES = 65_536
 class Warden(Protocol):
     """The warden as this door needs it; see confine.door_mounts for the operations."""
 
-    def door(
-        self, message: Mapping[str, object], fds: Sequence[int] = ()
-    ) -> tuple[dict[str, Any], list[int]]:
-        """Have one operation carried out. Raises OSError with the warden's error number."""
+    def door(self, message: Mapping[str, object]) -> tuple[dict[str, Any], list[int]]:
+        """Have one operation carried out: the answer, and descriptors that came with it.
+
+        Raises OSError with the warden's error number.
+        """
 
     def rouse(self, source: str | None = None) -> None:
         """Have the warden be awake when the next operation comes, within a millisecond; it may be
         to mount `source`.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What taking places away came to.
-
-    killed: the worker, or a process of it, held a place open in a way that only its end closes;
-        the reasons.
-    still_open: regular files that stay readable through descriptors that were open before.
-    """
-
-    killed: tuple[str, ...] = ()
-    still_open: tuple[str, ...] = ()
-
-    @classmethod
-    def after(cls, held: Holders) -> Taken:
-        """What the end of these holders came to."""
-        return cls(tuple(sorted(set(held.dangerous.values()))), tuple(sorted(held.still_open)))
-
-    def with_more(self, other: Taken) -> Taken:
-        """Both together."""
-        return Taken(
-            tuple(sorted({*self.killed, *other.killed})),
-            tuple(sorted({*self.still_open, *other.still_open})),
-        )
 
 
 @dataclass
@@ -143,7 +118,7 @@ class MountDoor:
         """A place that cannot be mounted is told to `problem`, and left out."""
         try:
             yield
-        except (OSError, Unresolvable) as error:
+        except OSError as error:
             self.problem(destination, str(error))
 
     def _mount(self, items: Sequence[Item]) -> Taken:
@@ -279,31 +254,26 @@ class MountDoor:
         )
 
     def _stage(self, stage: Stage) -> int:
-        place = Place(stage.destination, stage.destination, "directory", stage.device, stage.inode)
-        opened = [open_place(place)]
-        try:
-            for seed in stage.seeds:
-                opened.append(_open_seed(seed))
-            message = {
+        _, (upper,) = self.warden.door(
+            {
                 "op": "stage",
                 "target": stage.destination,
                 "source": stage.destination,
+                "device": stage.device,
+                "inode": stage.inode,
                 "visible": stage.visible,
                 "masks": stage.masks,
                 "points": stage.points,
-                "seeds": [seed.path for seed in stage.seeds],
-                "bytes": self._room(stage, opened),
+                "seeds": [(s.path, s.source, s.device, s.inode) for s in stage.seeds],
+                "bytes": self._room(stage),
                 "inodes": STAGE_INODES,
             }
-            _, (upper,) = self.warden.door(message, opened)
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
+        )
         return upper
 
-    def _room(self, stage: Stage, opened: list[int]) -> int:
+    def _room(self, stage: Stage) -> int:
         """Bytes of the layers: what may still be written, and copies of what may be changed."""
-        room = sum(os.fstat(descriptor).st_size for descriptor in opened[1:])
+        room = sum(os.lstat(seed.source).st_size for seed in stage.seeds)
         for rule in stage.rules:
             if rule.max_bytes is None or rule.mode in (Mode.APPEND, Mode.WRITE):
                 room += self.staging_bytes
@@ -403,11 +373,3 @@ def _follows(old: Item, new: Item | None) -> bool:
 def _only_mounts_below_changed(old: Item, new: Item | None) -> bool:
     """Whether `new` is the same grant, and only what the host has mounted in it is not."""
     return isinstance(old, Bind) and isinstance(new, Bind) and replace(old, below=new.below) == new
-
-
-def _open_seed(seed: Seed) -> int:
-    path_only = open_place(Place(seed.source, seed.source, "file", seed.device, seed.inode))
-    try:
-        return os.open(f"/proc/self/fd/{path_only}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(path_only)

@@ -234,19 +234,14 @@ class _Plan:
             )
             for g in sorted(gs, key=lambda g: g.place.real)
         )
-        seeds = (
-            ()
-            if visible
-            else tuple(
-                Seed(
-                    _relative(g.place.real, directory), g.place.real, g.place.device, g.place.inode
-                )
-                for g in gs
-                if g.place.kind == "file"
-            )
-        )
+        seeds = {
+            _relative(g.place.real, directory): g.place
+            for g in gs
+            if not visible and g.place.kind == "file"
+        }
         masks = _outermost(self._masks(directory)) if visible else ()
-        return Stage(directory, place.device, place.inode, visible, rules, masks, seeds)
+        copied = tuple(Seed(path, p.real, p.device, p.inode) for path, p in seeds.items())
+        return Stage(directory, place.device, place.inode, visible, rules, masks, copied)
 
     def _masks(self, directory: str) -> Iterator[tuple[str, bool]]:
         """What is closed inside a visible staged place: every name that a deny says, and what its

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .file_rights import FileRights
-from .mount import MountDoor, Taken, Warden
+from .mount import MountDoor, Warden
 from .mount_items import Bind, Item
 from .mount_table import TooMany, plan
 from .protected_names import ProtectedNames
 from .staged_places import Committed
 from .survey import HostMounts, LiveHost, survey
+from .taken import Taken
 from .watch import NameWatch
 
 

@@ -11,7 +11,6 @@ from . import holders
 from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
-from .mount import Taken
 from .mount_items import Item, Stage, protections
 from .mount_table import TooMany, plan
 from .notify_files import NotifyFiles
@@ -19,6 +18,7 @@ from .protected_names import ProtectedNames
 from .staged_places import Committed, commit_stage, together
 from .staged_review import Spent, StageRule
 from .survey import LiveHost, Surveyed, survey
+from .taken import Taken
 from .watch import NameWatch
 from .worker_processes import processes
 

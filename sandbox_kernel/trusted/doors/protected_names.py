@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from . import holders
-from .mount import Taken
 from .mount_items import Bind, Item, protections
+from .taken import Taken
 
 
 class ProtectedNames:

@@ -1,6 +1,8 @@
 """Rights that change while the kernel runs: over the control channel, and by a person's answer."""
 
 import json
+import os
+import resource
 import threading
 
 import jsonschema
@@ -289,3 +291,22 @@ def test_the_reply_comes_with_busy_news_and_idle(kernel, control):
     assert ran.status == "ok"
     states = [content["execution_state"] for content in ran.of("status")]
     assert states == ["busy", "idle"]
+
+
+def test_more_places_than_a_program_may_open_files_at_first(start_kernel):
+    """A desktop gives 1,024 descriptors, which a program may raise."""
+    policy = POLICY.replace('path = "data"\nmode = "write"', 'path = "d*/f"\nmode = "write"')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = len(os.listdir("/proc/self/fd")) + 100  # The kernel starts with as many as this program.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    try:
+        kernel = start_kernel(policy=policy)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for number in range(few):
+        (kernel.folder / f"d{number}").mkdir()
+        (kernel.folder / f"d{number}" / "f").write_text(str(number))
+    with ControlClient(kernel.manager.connection_file) as control:
+        control.grant({"files": [{"path": "d*/f", "mode": "write"}]})
+        ran = kernel.run(f"print(sum(int(open(f'd{{n}}/f').read()) for n in range({few})))")
+        assert (ran.text(), ran.text("stderr")) == (f"{sum(range(few))}\n", "")

@@ -194,6 +194,14 @@ def test_single_writable_files_are_copied_and_leave_room_for_other_places() -> N
     assert stage.points == (("b.txt", False), ("data", True))
 
 
+def test_a_file_that_two_lines_let_be_written_is_copied_once() -> None:
+    host = Tree("/nb/a.txt")
+    (stage,) = plan([granted(host, "/nb/a.txt", mode) for mode in ("write", "append")], host)
+    assert isinstance(stage, Stage)
+    assert [seed.path for seed in stage.seeds] == ["a.txt"]
+    assert len(stage.rules) == 2
+
+
 def test_staged_places_inside_a_visible_one_are_one() -> None:
     host = Tree("/nb/d/log", "/nb/d/x")
     lines = [granted(host, "/nb/d", "create"), granted(host, "/nb/d/log", "append")]

@@ -8,9 +8,10 @@ from itertools import permutations
 import pytest
 
 from sandbox_kernel.policy import resolve
+from sandbox_kernel.policy.known_lines import KnownLines, telling
 from sandbox_kernel.policy.request import Request
 from sandbox_kernel.policy.resolve import Grant
-from sandbox_kernel.policy.rules import KnownLines, settle, telling
+from sandbox_kernel.policy.rules import settle
 from tests.unit.policy.samples import NOTEBOOK, NOW, asking, policy
 
 FILES = """
