@@ -49,6 +49,9 @@ def overlay(
             os.close(fd)
     for path, directory in message["points"]:
         _point(f"{layers}/base", path, directory=directory)
+    for path, text in message["links"]:
+        os.makedirs(os.path.dirname(f"{layers}/base/{path}"), exist_ok=True)
+        os.symlink(text, f"{layers}/base/{path}")
     options = f"lowerdir={below},upperdir={layers}/upper,workdir={layers}/work,userxattr"
     linux.mount("overlay", f"{layers}/merged", "overlay", _PLAIN, options)
     tree = linux.open_tree(linux.AT_FDCWD, f"{layers}/merged", recursive=False)

@@ -7,13 +7,13 @@ is carved out holds for the resolved path. Paths that belong to no place are not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ...policy.kinds.paths import PathPattern, is_below
 from .file_rights import FileRights
 from .live_place import LivePlace, refused
-from .mount_items import Granted, Stage
+from .mount_items import Bind, Granted, Item, Stage
 from .private_layer import PrivateLayer
 from .resolve import Place, Unresolvable, open_place
 
@@ -44,10 +44,11 @@ class GrantedPlaces:
         self.plain: tuple[tuple[bytes, int, str], ...] = ()
 
     def set(
-        self, rights: FileRights, granted: Iterable[Granted], stages: Iterable[Stage]
+        self, rights: FileRights, granted: Iterable[Granted], items: Iterable[Item]
     ) -> set[str]:
-        """Change to these. Gives the real paths of live places that are gone or became narrower, or
-        of which a part is closed now, and of which somebody may hold something.
+        """Change to these, of which `items` is the plan. Gives the real paths of live places that
+        are gone or became narrower, or of which a part is closed now, and of which somebody may
+        hold something.
 
         A place that moved meanwhile is told to `problem` and left out.
         """
@@ -55,19 +56,21 @@ class GrantedPlaces:
             pattern.fixed_prefix for pattern in rights.deny if pattern not in self.rights.deny
         }
         self.rights = rights
-        wanted = {stage.destination: stage for stage in stages}
+        items = tuple(items)
+        live = {item.destination for item in items if isinstance(item, Bind) and item.writable}
+        wanted = {item.destination: item for item in items if isinstance(item, Stage)}
         self._set_layers(wanted)
         before, self._roots, self.aliases = self._roots, {}, {}
         for g in granted:
-            if g.place.kind == "missing":
-                continue
-            if g.place.spelled != g.place.real:
-                self.aliases[g.place.spelled] = g.place.real
-            over = [s for d, s in wanted.items() if is_below(g.place.real, d)]
-            if any(stage.visible for stage in over) or (over and g.entry.mode != "read"):
-                continue  # Its layer shows it, with what the cell has changed.
-            writes = g.entry.mode == "write" and g.place.kind == "directory"
-            self._add_root(g.place, writes and g.entry.max_bytes is None)
+            real = g.place.real
+            if g.place.kind == "missing" or rights.closed(real) is not None:
+                continue  # A pattern matches what is denied, too.
+            if g.place.spelled != real:
+                self.aliases[g.place.spelled] = real
+            if real in live:
+                self._add_root(g.place, writable=True)
+            elif not any(is_below(real, place) for place in live) and not _staged(g, wanted):
+                self._add_root(g.place, writable=False)
         gone = closed | {real for real, root in before.items() if not self._still(root)}
         for root in before.values():
             root.close()
@@ -99,7 +102,7 @@ class GrantedPlaces:
             except Unresolvable as moved:
                 self._problem(destination, str(moved))
 
-    def _add_root(self, place: Place, writable: bool) -> None:
+    def _add_root(self, place: Place, *, writable: bool) -> None:
         known = self._roots.get(place.real)
         if known is not None and (known.writable or not writable):
             return
@@ -212,6 +215,12 @@ class GrantedPlaces:
             reaches = pattern.is_glob and inside.startswith(prefix) and os.path.isdir(real)
             if prefix.startswith(inside) or reaches:
                 raise refused()
+
+
+def _staged(g: Granted, stages: Mapping[str, Stage]) -> bool:
+    """Whether a layer shows a place, with what the cell has changed."""
+    over = [stage for place, stage in stages.items() if is_below(g.place.real, place)]
+    return any(stage.visible for stage in over) or bool(over and g.entry.mode != "read")
 
 
 def _directory(stage: Stage) -> int:

@@ -264,6 +264,7 @@ class MountDoor:
                 "visible": stage.visible,
                 "masks": stage.masks,
                 "points": stage.points,
+                "links": stage.links,
                 "seeds": [(s.path, s.source, s.device, s.inode) for s in stage.seeds],
                 "bytes": self._room(stage),
                 "inodes": STAGE_INODES,
@@ -273,14 +274,14 @@ class MountDoor:
 
     def _room(self, stage: Stage) -> int:
         """Bytes of the layers: what may still be written, and copies of what may be changed."""
-        room = sum(os.lstat(seed.source).st_size for seed in stage.seeds)
+        room = sum(_in_pages(os.lstat(seed.source).st_size) for seed in stage.seeds)
         for rule in stage.rules:
             if rule.max_bytes is None or rule.mode in (Mode.APPEND, Mode.WRITE):
                 room += self.staging_bytes
             if rule.max_bytes is not None:
                 used = self.spent.get(rule, Spent()).bytes
                 room += max(rule.max_bytes - used, 0)
-        return max(-(-room // PAGE_BYTES), 1) * PAGE_BYTES
+        return max(_in_pages(room), PAGE_BYTES)
 
     # --- taking off --------------------------------------------------------------------------
 
@@ -357,6 +358,11 @@ class MountDoor:
             present = self._present.pop(gone)
             if present.upper >= 0:
                 os.close(present.upper)
+
+
+def _in_pages(size: int) -> int:
+    """What a file of so many bytes takes of a tmpfs."""
+    return -(-size // PAGE_BYTES) * PAGE_BYTES
 
 
 def _follows(old: Item, new: Item | None) -> bool:

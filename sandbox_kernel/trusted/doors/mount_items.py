@@ -103,6 +103,7 @@ class Stage:
     rules: grants, paths relative to `destination`.
     masks: relative paths that stay closed, with True for directories.
     points: relative paths that other items are mounted on, with True for directories.
+    links: relative paths of symbolic links of our own, with what each says.
     """
 
     destination: str
@@ -113,6 +114,7 @@ class Stage:
     masks: tuple[tuple[str, bool], ...] = ()
     seeds: tuple[Seed, ...] = ()
     points: tuple[tuple[str, bool], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 Item = Bind | Skeleton | Folder | Link | Stage

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from ...policy.kinds.paths import PathPattern, is_below, ordered
 from .mount_items import Bind, Folder, Granted, Host, Item, Link, Seed, Skeleton, Stage
@@ -278,28 +279,43 @@ class _Plan:
 
     @staticmethod
     def _with_points(items: list[Item]) -> Iterator[Item]:
-        """Give each staged place without a visible lower side the mount points inside it."""
+        """Give each staged place without a visible lower side what stands in it: mount points for
+        other items, and the links themselves.
+        """
+        links = {i: holder for i in items if isinstance(i, Link) and (holder := _holder(i, items))}
         for item in items:
-            if not isinstance(item, Stage) or item.visible:
+            if isinstance(item, Stage) and not item.visible:
+                yield replace(
+                    item,
+                    points=tuple(sorted(_points(item, items))),
+                    links=tuple(
+                        (_relative(link.destination, item.destination), link.target)
+                        for link, holder in links.items()
+                        if holder is item
+                    ),
+                )
+            elif item not in links:
                 yield item
-                continue
-            inside = [
-                (_relative(other.destination, item.destination), _is_directory(other))
-                for other in items
-                if other is not item
-                and not isinstance(other, Link)
-                and is_below(other.destination, item.destination)
-            ]
-            yield Stage(
-                item.destination,
-                item.device,
-                item.inode,
-                item.visible,
-                item.rules,
-                item.masks,
-                item.seeds,
-                tuple(sorted(inside)),
-            )
+
+
+def _points(stage: Stage, items: list[Item]) -> Iterator[tuple[str, bool]]:
+    for other in items:
+        inside = other is not stage and is_below(other.destination, stage.destination)
+        if inside and not isinstance(other, Link):
+            yield _relative(other.destination, stage.destination), _is_directory(other)
+
+
+def _holder(link: Link, items: list[Item]) -> Stage | None:
+    """The staged place without a visible lower side that a link stands in, if it is in one."""
+    around = [
+        item
+        for item in items
+        if item is not link
+        and not isinstance(item, (Link, Folder))
+        and is_below(link.destination, item.destination)
+    ]
+    nearest = max(around, key=lambda item: len(item.destination), default=None)
+    return nearest if isinstance(nearest, Stage) and not nearest.visible else None
 
 
 def _joined(

@@ -11,7 +11,7 @@ from . import holders
 from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
-from .mount_items import Item, Stage, protections
+from .mount_items import Item, protections
 from .mount_table import TooMany, plan
 from .notify_files import NotifyFiles
 from .protected_names import ProtectedNames
@@ -70,8 +70,7 @@ class NotifiedFiles:
         except TooMany as problem:
             self._problem("files", str(problem))
             items, found = (), Surveyed(())
-        stages = [item for item in items if isinstance(item, Stage)]
-        return items, self._places.set(rights, found.granted, stages)
+        return items, self._places.set(rights, found.granted, items)
 
     def _taken(self, items: tuple[Item, ...], gone: set[str]) -> Taken:
         taken = self._protected.follow(items, self._pid)
