@@ -7,15 +7,15 @@ is carved out holds for the resolved path. Paths that belong to no place are not
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ...policy.kinds.paths import PathPattern, is_below
 from .file_rights import FileRights
 from .live_place import LivePlace, refused
-from .mount_items import Bind, Granted, Item, Stage
+from .mount_items import Bind, Granted, Item, Skeleton, Stage
 from .private_layer import PrivateLayer
-from .resolve import Place, Unresolvable, open_place
+from .resolve import Place, Unresolvable, open_place, resolve
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,16 @@ class GrantedPlaces:
         }
         self.rights = rights
         items = tuple(items)
-        live = {item.destination for item in items if isinstance(item, Bind) and item.writable}
-        wanted = {item.destination: item for item in items if isinstance(item, Stage)}
-        self._set_layers(wanted)
-        before, self._roots, self.aliases = self._roots, {}, {}
-        for g in granted:
-            real = g.place.real
-            if g.place.kind == "missing" or rights.closed(real) is not None:
-                continue  # A pattern matches what is denied, too.
-            if g.place.spelled != real:
-                self.aliases[g.place.spelled] = real
-            if real in live:
-                self._add_root(g.place, writable=True)
-            elif not any(is_below(real, place) for place in live) and not _staged(g, wanted):
-                self._add_root(g.place, writable=False)
+        self._set_layers({item.destination: item for item in items if isinstance(item, Stage)})
+        self.aliases = {
+            g.place.spelled: g.place.real
+            for g in granted
+            if g.place.spelled != g.place.real and rights.closed(g.place.real) is None
+        }
+        before, self._roots = self._roots, {}
+        for item in items:  # Parents before what stands in them.
+            if isinstance(item, Bind | Skeleton) and not self._given_by_another(item):
+                self._add_root(item)
         gone = closed | {real for real, root in before.items() if not self._still(root)}
         for root in before.values():
             root.close()
@@ -102,17 +98,26 @@ class GrantedPlaces:
             except Unresolvable as moved:
                 self._problem(destination, str(moved))
 
-    def _add_root(self, place: Place, *, writable: bool) -> None:
-        known = self._roots.get(place.real)
-        if known is not None and (known.writable or not writable):
-            return
+    def _given_by_another(self, item: Bind | Skeleton) -> bool:
+        """Whether a directory around it gives what it gives, or has what is protected in it."""
+        writable = isinstance(item, Bind) and item.writable
+        return any(
+            root.descriptor >= 0
+            and is_below(item.destination, root.real)
+            and (root.writable or not writable)
+            and not self._hidden_from(item.destination, root.real)
+            for root in self._roots.values()
+        )
+
+    def _hidden_from(self, real: str, above: str) -> bool:
+        """Whether a staged place lies between a directory and what is in it."""
+        return any(is_below(real, d) and is_below(d, above) for d in self._layers)
+
+    def _add_root(self, item: Bind | Skeleton) -> None:
         try:
-            self._roots[place.real] = self._root(place, writable)
+            self._roots[item.destination] = self._root(item)
         except Unresolvable as moved:
-            self._problem(place.real, str(moved))
-            return
-        if known is not None:
-            known.close()
+            self._problem(item.destination, str(moved))
 
     def allows(self, real: str, *, change: bool) -> bool:
         """Whether what lies at a real path may be had from a live place."""
@@ -132,12 +137,16 @@ class GrantedPlaces:
             for root in self._roots.values()
         )
 
-    def _root(self, place: Place, writable: bool) -> LivePlace:
+    def _root(self, item: Bind | Skeleton) -> LivePlace:
+        real = item.destination
+        if isinstance(item, Bind) and not item.directory:
+            return LivePlace(real, -1, False, False, self)
         carved = [*self.rights.deny, *self.rights.read_only]
-        if place.kind == "directory":
-            touched = any(_touches(pattern, place.real) for pattern in carved)
-            return LivePlace(place.real, open_place(place), writable, touched, self)
-        return LivePlace(place.real, -1, False, False, self)
+        touched = any(_touches(pattern, real) for pattern in carved)
+        if isinstance(item, Skeleton):
+            return LivePlace(real, open_place(resolve(real, "/")), False, touched, self)
+        place = Place(real, real, "directory", item.device, item.inode)
+        return LivePlace(real, open_place(place), item.writable, touched, self)
 
     def renew_layers(self, pids: Iterable[int]) -> None:
         """Every staged place shows the host's present content again.
@@ -215,12 +224,6 @@ class GrantedPlaces:
             reaches = pattern.is_glob and inside.startswith(prefix) and os.path.isdir(real)
             if prefix.startswith(inside) or reaches:
                 raise refused()
-
-
-def _staged(g: Granted, stages: Mapping[str, Stage]) -> bool:
-    """Whether a layer shows a place, with what the cell has changed."""
-    over = [stage for place, stage in stages.items() if is_below(g.place.real, place)]
-    return any(stage.visible for stage in over) or bool(over and g.entry.mode != "read")
 
 
 def _directory(stage: Stage) -> int:

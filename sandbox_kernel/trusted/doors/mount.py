@@ -95,13 +95,15 @@ class MountDoor:
                 renewed.append(destination)
             else:
                 gone.append(destination)
+        # What is mounted over others hides them.
+        new = [d for d, item in table.items() if d not in self._present and not _makes_room(item)]
         disturbed = [
             destination
             for destination in self._present
             if destination not in gone
             and (
                 destination in renewed
-                or any(destination.startswith(above + "/") for above in (*gone, *renewed))
+                or any(destination.startswith(above + "/") for above in (*gone, *renewed, *new))
             )
         ]
         taken = self._take_off(gone, disturbed)
@@ -363,6 +365,11 @@ class MountDoor:
 def _in_pages(size: int) -> int:
     """What a file of so many bytes takes of a tmpfs."""
     return -(-size // PAGE_BYTES) * PAGE_BYTES
+
+
+def _makes_room(item: Item) -> bool:
+    """Whether it is made in what is there, and covers nothing."""
+    return isinstance(item, Folder | Link)
 
 
 def _follows(old: Item, new: Item | None) -> bool:

@@ -20,7 +20,7 @@ A place that is spelled through symbolic links appears at its real path, and the
 from __future__ import annotations
 
 import os.path
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from ...policy.kinds.paths import PathPattern, is_below, ordered
@@ -123,7 +123,7 @@ class _Plan:
                 made += [self._bind(p) for p in self._guards(g.place.real) or ()]
         for g in self.read:
             if not self._seen_otherwise(g, stages):
-                made += self._read_items(g.place)
+                made += self._read_items(g.place, {stage.destination for stage in stages})
         made += self._links()
         unique = {item.destination: item for item in reversed(made)}
         ordered = sorted(unique.values(), key=lambda item: item.destination.split("/"))
@@ -141,13 +141,14 @@ class _Plan:
             h.place.real != real and _covers(h, real) for h in self.read
         )
 
-    def _read_items(self, place: Place) -> Iterator[Item]:
+    def _read_items(self, place: Place, staged: Collection[str]) -> Iterator[Item]:
         if place.kind == "directory" and self._carved(place.real):
-            yield from self._skeleton(place.real)
+            yield from self._skeleton(place.real, staged)
         else:
             yield self._bind(place)
 
-    def _skeleton(self, top: str) -> Iterator[Item]:
+    def _skeleton(self, top: str, staged: Collection[str]) -> Iterator[Item]:
+        """`staged` places in it show what is in them."""
         yield Skeleton(top)
         todo = [top]
         count = 0
@@ -155,7 +156,7 @@ class _Plan:
             directory = todo.pop()
             for entry in self.host.entries(directory):
                 path = os.path.join(directory, entry.name)
-                if self.closed(path) is not None:
+                if path in staged or self.closed(path) is not None:
                     continue
                 count += 1
                 if count > MOST_SKELETON_ITEMS:
