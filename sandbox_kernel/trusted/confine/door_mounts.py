@@ -287,7 +287,7 @@ class DoorMounts:
             os.fchdir(place)
             linux.unmount(name, flags | _UMOUNT_NOFOLLOW)
         except OSError as error:
-            if not may_be_gone or error.errno != errno.EINVAL:
+            if not may_be_gone or error.errno not in (errno.EINVAL, errno.ENOENT):
                 raise
         finally:
             os.close(place)

@@ -34,6 +34,8 @@ __all__ = ["Generation", "MountFailed", "Warden", "WardenLost"]
 TRUSTED = str(Path(__file__).resolve().parents[1])
 #: Seconds for the warden's answer to a mount command; it does a few system calls.
 MOUNT_ANSWER_SECONDS = 5.0
+#: Seconds for which it waits awake for an order that was announced (as `warden` has it).
+ROUSED_SECONDS = 0.002
 #: Seconds to wait awake for the answer of one that is awake.
 AWAKE_SECONDS = 0.0005
 #: Seconds from the worker's exec to its plan being applied: the imports lie between.
@@ -66,8 +68,8 @@ class Warden:
         self._idle = False
         #: Whether it can be awake while we are.
         self._beside = len(os.sched_getaffinity(0)) > 1
-        #: Whether it waits awake.
-        self._roused = False
+        #: Until when it waits awake (time.monotonic).
+        self._roused = 0.0
         self._roots = _roots(spec)
         self.warnings = self._roots.warnings
         level = spec.forced_level.value if spec.forced_level else None
@@ -106,11 +108,11 @@ class Warden:
         To wake what sleeps takes longer than most operations do; meanwhile there is other work.
         source: what it may be about to mount, an absolute path.
         """
-        if self._idle and not self._roused and self._beside:
+        if self._idle and self._beside:
             order = {"do": "rouse"} if source is None else {"do": "rouse", "source": source}
             with contextlib.suppress(OSError):  # It is gone: whoever needs it is told.
                 send(self._control, encode(order))
-                self._roused = True
+                self._roused = time.monotonic() + ROUSED_SECONDS
 
     def close(self) -> None:
         """End the warden and with it every worker; their scratch is removed. Idempotent."""
@@ -122,7 +124,7 @@ class Warden:
     def _ask(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         self._counter += 1
         # It must not be held while it makes a worker: what it has answered, it is through with.
-        awake, self._roused = self._roused, False
+        awake, self._roused = time.monotonic() < self._roused, 0.0
         held = self._idle and not awake and self._turns.hold(self.pid)
         try:
             try:

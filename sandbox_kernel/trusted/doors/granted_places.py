@@ -132,7 +132,7 @@ class GrantedPlaces:
         if any(layer.stage.visible and is_below(old.real, d) for d, layer in self._layers.items()):
             return not old.writable
         return any(
-            (root.writable or not old.writable)
+            (root.writable or not old.writable)  # One that is held is closed for a moment only.
             and (root.real == old.real or (root.descriptor >= 0 and is_below(old.real, root.real)))
             for root in self._roots.values()
         )
@@ -146,7 +146,7 @@ class GrantedPlaces:
         if isinstance(item, Skeleton):
             return LivePlace(real, open_place(resolve(real, "/")), False, touched, self)
         place = Place(real, real, "directory", item.device, item.inode)
-        return LivePlace(real, open_place(place), item.writable, touched, self)
+        return LivePlace(real, open_place(place), item.writable, touched, self, item.held)
 
     def renew_layers(self, pids: Iterable[int]) -> None:
         """Every staged place shows the host's present content again.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from . import _sys_files
@@ -32,6 +32,9 @@ PASSING = (IN_FLIGHT, UNDER_WAY, RESTLESS)
 OUT_OF_REACH = "a connection out of reach"
 UNSEEN = "descriptors that the kernel does not show"
 CHANGES_PROTECTED = "a protected file, which it had open to change it before that had this name"
+
+
+_AT_FDCWD = -100
 
 
 @dataclass
@@ -191,23 +194,44 @@ def find_below(
     return _each_task(pids, look)
 
 
-def find_changers(pids: list[int], files: Collection[tuple[int, int]]) -> Holders:
-    """Look for what can change one of these files (device, inode) in stopped processes, whatever
-    becomes of its name.
+def find_changers(
+    pids: list[int], files: Mapping[tuple[int, int], str], kept_by: Collection[int] | None
+) -> Holders:
+    """Look for what can change one of these files (device and inode, path) in stopped processes,
+    whatever becomes of its name.
+
+    kept_by: ids of the mounts through which nothing is written. A descriptor for reading through
+    another is opened anew for writing by `/proc/self/fd`; None where that comes to the door.
     """
-    inodes = {inode for _, inode in files}
+    devices = {(_device_of(path), inode) for (_, inode), path in files.items()}
 
     def look(pid: int, task: str, found: Holders) -> None:
         with _Table(task) as table:
             for name in table.names():
                 facts = table.facts(name)
                 _note_in_flight(pid, facts, found)
-                if facts and _changes(facts) and table.identity(name) in files:
-                    found.dangerous.setdefault(pid, CHANGES_PROTECTED)
-        if any(_shares(line, inodes) for line in _maps(task)):
+                if facts and table.identity(name) in files:
+                    mount = int(facts.get(b"mnt_id", b"0"))
+                    if _writes(facts) if kept_by is None else mount not in kept_by:
+                        found.dangerous.setdefault(pid, CHANGES_PROTECTED)
+        if any(_shares(line, devices) for line in _maps(task)):
             found.dangerous.setdefault(pid, CHANGES_PROTECTED)
 
     return _each_task(pids, look)
+
+
+def _device_of(path: str) -> str:
+    """The device of a path's file system, as it stands in proc_pid_maps(5); that of its status may
+    be another (btrfs). Empty when it is gone.
+    """
+    try:
+        mount = b"%d" % _sys_files.mount_id(_AT_FDCWD, os.fsencode(path))
+    except OSError:
+        return ""
+    with open("/proc/self/mountinfo", "rb") as lines:
+        numbers = next((fields[2] for line in lines if (fields := line.split())[0] == mount), b"")
+    major, _, minor = numbers.decode().partition(":")
+    return f"{int(major):02x}:{int(minor):02x}" if minor else ""
 
 
 def _maps(task: str) -> list[bytes]:
@@ -219,10 +243,10 @@ def _maps(task: str) -> list[bytes]:
         return []
 
 
-def _shares(line: bytes, inodes: Collection[int]) -> bool:
+def _shares(line: bytes, files: Collection[tuple[str, int]]) -> bool:
     """Whether a mapping is of one of these files, and shared: it may become a writable one."""
-    _, rights, _, _, inode, *_ = line.split(None, 5)
-    return rights.endswith(b"s") and int(inode) in inodes
+    _, rights, _, device, inode, *_ = line.split(None, 5)
+    return rights.endswith(b"s") and (device.decode(), int(inode)) in files
 
 
 class _Table:
@@ -305,11 +329,6 @@ def _look_at_task(pid: int, task: str, mount_ids: set[int], found: Holders) -> N
 
 def _writes(facts: dict[bytes, bytes]) -> bool:
     return int(facts[b"flags"], 8) & os.O_ACCMODE != os.O_RDONLY
-
-
-def _changes(facts: dict[bytes, bytes]) -> bool:
-    """Whether it writes, or can be opened again to write."""
-    return _writes(facts) or bool(int(facts[b"flags"], 8) & os.O_PATH)
 
 
 def _note_in_flight(pid: int, facts: dict[bytes, bytes], found: Holders) -> None:

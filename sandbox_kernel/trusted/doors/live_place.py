@@ -45,7 +45,8 @@ def refused() -> OSError:
 class LivePlace:
     """A directory, by descriptor, or a single file, by name (`descriptor` is -1).
 
-    places: all of them, for links that lead out of this one and for what is carved out.
+    places: all of them, for links that lead out of this one and for what is carved out. held: that
+    nothing is written in it for now.
     """
 
     real: str
@@ -53,6 +54,12 @@ class LivePlace:
     writable: bool
     carved: bool
     places: GrantedPlaces
+    held: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can be changed now."""
+        return self.writable and not self.held
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -67,7 +74,7 @@ class LivePlace:
         """
         place = self
         for _ in range(_MOST_HOPS):
-            if change and not place.writable:
+            if change and not place.changes:
                 raise refused()
             if place.carved and flags & os.O_CREAT:
                 self.places.check(os.path.join(place.real, rest), change=True)
@@ -110,7 +117,7 @@ class LivePlace:
     def open(self, rest: str, flags: int, mode: int) -> int:
         """A descriptor for the worker. Raises NotHere, OSError as open(2) would."""
         change = flags & (CHANGES | _O_TMPFILE)
-        if change and not self.writable:
+        if change and not self.changes:
             raise refused()
         # The kernel injects no O_PATH descriptor; a readable one serves for all that it does.
         wanted = (flags & KEEP_FLAGS & ~os.O_PATH) | os.O_NONBLOCK | os.O_NOCTTY

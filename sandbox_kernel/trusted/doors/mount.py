@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -70,6 +70,8 @@ class MountDoor:
     wait: Callable[[float], None]
     staging_bytes: int = STAGING_BYTES
     spent: dict[StageRule, Spent] = field(default_factory=dict)
+    #: Protected names whose mount had gone with the file, and that have one again.
+    renewed: set[str] = field(default_factory=set)
     _present: dict[str, _Present] = field(default_factory=dict)
     #: By destination: ids of mounts that somebody had something open in when they were taken off,
     #: of places that were mounted anew.
@@ -85,8 +87,12 @@ class MountDoor:
         """
         table = {item.destination: item for item in wanted}
         gone, swapped, renewed = [], [], []
+        self.renewed = self._lost()
         for destination, present in self._present.items():
             item = table.get(destination)
+            if item is not None and destination in self.renewed:
+                swapped.append(destination)
+                continue
             if item == present.item:
                 continue
             if _follows(present.item, item):
@@ -132,15 +138,18 @@ class MountDoor:
         for item in items:
             if item.destination not in self._present:
                 with self._told(item.destination):
-                    self._add(item, sealed=bool(protections(item, items)))
+                    held = isinstance(item, Bind) and item.held
+                    self._add(item, sealed=held or bool(protections(item, items)))
         taken = Taken()
         for item in items:
             kept = protections(item, items)
+            held = isinstance(item, Bind) and item.held
             present = self._present.get(item.destination)
-            if not kept or present is None:
+            if not (kept or held) or present is None:
                 continue
-            if all(self._shows(protection) for protection in kept):
-                if present.sealed:
+            protected = all(self._shows(protection) for protection in kept)
+            if protected and (not held or self._seal(item.destination)):
+                if present.sealed and not held:
                     self._switch(item.destination, read_only=False)
                     present.sealed = False
             else:
@@ -148,6 +157,38 @@ class MountDoor:
                 taken = taken.with_more(self._take_off([item.destination, *inside], []))
                 self.problem(item.destination, "what is protected in it moved meanwhile")
         return taken
+
+    def _seal(self, destination: str) -> bool:
+        """Let nothing be written there for now; False where a file is being written."""
+        present = self._present[destination]
+        if not present.sealed:
+            try:
+                self._switch(destination, read_only=True)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return False
+            present.sealed = True
+        return True
+
+    def _lost(self) -> set[str]:
+        """Protected names whose mount has gone: with it goes a file that the host replaces."""
+        names = {destination for destination in self._present if self._protects(destination)}
+        return names and names - {mounted.point for mounted in self._mounts()}
+
+    def mounts_on(self, names: Collection[str]) -> set[int]:
+        """The ids of the mounts that stand exactly there."""
+        return {mounted.mount_id for mounted in self._mounts() if mounted.point in names}
+
+    def _mounts(self) -> tuple[holders.Mounted, ...]:
+        try:
+            return holders.mounts_at(self.pid, "")
+        except FileNotFoundError:
+            return ()  # The worker has ended.
+
+    def held(self) -> list[str]:
+        """Places for writing in which nothing can be written for now."""
+        return [destination for destination, present in self._present.items() if present.sealed]
 
     def _shows(self, item: Item) -> bool:
         present = self._present.get(item.destination)
@@ -303,12 +344,7 @@ class MountDoor:
         for destination in self._that_protect(*gone, *disturbed):
             if destination not in self._present:
                 continue  # It went with one above it.
-            try:
-                self._switch(destination, read_only=True)
-                self._present[destination].sealed = True
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
+            if not self._seal(destination):
                 detach(destination)  # With all its protections at once: a file is being written.
         for destination in sorted((*gone, *disturbed), key=len, reverse=True):
             present = self._present.get(destination)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ...policy.kinds.files import FileEntry
@@ -50,6 +50,7 @@ class Bind:
 
     source: its real path. below: ids of the mounts below it, which come along: one that is made
     on the host later appears when this has changed, and then with the attributes of the grant.
+    held: a place for writing in which nothing may be written for now.
     """
 
     destination: str
@@ -59,6 +60,7 @@ class Bind:
     directory: bool
     writable: bool = False
     below: tuple[int, ...] = ()
+    held: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,18 @@ class Stage:
 
 
 Item = Bind | Skeleton | Folder | Link | Stage
+
+
+@dataclass(frozen=True)
+class Running:
+    """What there is, in which a place for writing stays live or staged until the next cell.
+
+    items: those in force. files: device and inode of each protected file, by path, as far as it is
+    known that no cell can change it by another name.
+    """
+
+    items: tuple[Item, ...] = ()
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def protections(item: Item, items: Iterable[Item]) -> list[Bind]:

@@ -15,6 +15,11 @@ difference. What becomes of a right:
 |   single writable files; what does not exist yet |   and committed when the cell ends           |
 
 A place that is spelled through symbolic links appears at its real path, and the link beside it.
+
+What a cell has staged must not be lost while it runs, nor what it has open. So until the next cell
+begins, a live place stays so and a staged one staged, whatever the host does with the notebook;
+where a protected file is gone, or could be changed by another name, the place is held: nothing is
+written in it until that is over.
 """
 
 from __future__ import annotations
@@ -24,7 +29,18 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from ...policy.kinds.paths import PathPattern, is_below, ordered
-from .mount_items import Bind, Folder, Granted, Host, Item, Link, Seed, Skeleton, Stage
+from .mount_items import (
+    Bind,
+    Folder,
+    Granted,
+    Host,
+    Item,
+    Link,
+    Running,
+    Seed,
+    Skeleton,
+    Stage,
+)
 from .resolve import Place, PlaceKind
 from .staged_review import Mode, StageRule
 
@@ -41,13 +57,14 @@ def plan(
     *,
     deny: Iterable[PathPattern] = (),
     read_only: Iterable[PathPattern] = (),
+    running: Running | None = None,
 ) -> tuple[Item, ...]:
     """The table for these rights, parents before what stands in them.
 
     `deny` and `read_only` are those of all lines: they hold whichever line they stand in.
     Raises TooMany.
     """
-    return _Plan(tuple(granted), host, tuple(deny), tuple(read_only)).items()
+    return _Plan(tuple(granted), host, tuple(deny), tuple(read_only), running or Running()).items()
 
 
 class _Plan:
@@ -57,8 +74,12 @@ class _Plan:
         host: Host,
         deny: tuple[PathPattern, ...],
         read_only: tuple[PathPattern, ...],
+        running: Running,
     ) -> None:
         self.host = host
+        self.known = running.files
+        self.was_live = {i.destination for i in running.items if isinstance(i, Bind) and i.writable}
+        self.were_staged = tuple(i for i in running.items if isinstance(i, Stage))
         self.deny = _joined(deny, (g.entry.deny for g in granted))
         self.read_only = _joined(read_only, (g.entry.read_only for g in granted))
         self.granted = tuple(g for g in granted if self.closed(g.place.real) is None)
@@ -83,32 +104,45 @@ class _Plan:
             return
         metered = g.entry.max_bytes is not None or g.entry.max_count is not None
         plain = mode == "write" and not metered and g.place.kind == "directory"
-        if plain and not self._carved(g.place.real) and self._guards(g.place.real) is not None:
+        if plain and not self._carved(g.place.real) and self._may_be_live(g.place.real):
             self.live.append(g)
         else:
             self.staged.append(g)
 
+    def _may_be_live(self, directory: str) -> bool:
+        if directory in self.was_live:
+            return True
+        if any(_wrote(stage, directory) for stage in self.were_staged):
+            return False
+        return self._guards(directory)[1]
+
     def _carved(self, directory: str) -> bool:
         return any(_touches(d, directory) for d in self.deny)
 
-    def _guards(self, directory: str) -> tuple[Place, ...] | None:
-        """The protected files directly in a directory; None when one cannot be kept by a mount.
+    def _guards(self, directory: str) -> tuple[tuple[Place, ...], bool]:
+        """The protected files directly in a directory, and whether mounts on them keep all that is
+        protected in it.
 
         A mount point cannot be renamed, but a directory above it can: then the protected name
         could be made anew. One that does not exist yet could be made. A file with another name
         could be changed by that.
         """
         found: list[Place] = []
+        all_kept = True
         for pattern in self.read_only:
             if not _touches(pattern, directory):
                 continue
             if pattern.is_glob or os.path.dirname(pattern.real) != directory:
-                return None
+                all_kept = False
+                continue
             place = self.host.look(pattern.real)
-            if place is None or place.kind != "file" or place.links > 1:
-                return None
+            if place is None or place.kind != "file":
+                all_kept = False
+                continue
+            known = self.known.get(pattern.real) == (place.device, place.inode)
+            all_kept = all_kept and (place.links == 1 or known)
             found.append(place)
-        return tuple(found)
+        return tuple(found), all_kept
 
     # --- items -----------------------------------------------------------------------------
 
@@ -119,8 +153,9 @@ class _Plan:
             # The same place twice: the first stands for both.
             others = (h for i, h in enumerate(self.live) if i < number or not _same(h, g))
             if not any(h is not g and _covers(h, g.place.real) for h in others):
-                made.append(self._bind(g.place, writable=True))
-                made += [self._bind(p) for p in self._guards(g.place.real) or ()]
+                guards, all_kept = self._guards(g.place.real)
+                made.append(replace(self._bind(g.place, writable=True), held=not all_kept))
+                made += map(self._bind, guards)
         for g in self.read:
             if not self._seen_otherwise(g, stages):
                 made += self._read_items(g.place, {stage.destination for stage in stages})
@@ -297,6 +332,14 @@ class _Plan:
                 )
             elif item not in links:
                 yield item
+
+
+def _wrote(stage: Stage, directory: str) -> bool:
+    """Whether a staged place stood for the right to write to this directory."""
+    if not is_below(directory, stage.destination):
+        return False
+    path = _relative(directory, stage.destination)
+    return any(rule.path == path and rule.mode is Mode.WRITE for rule in stage.rules)
 
 
 def _points(stage: Stage, items: list[Item]) -> Iterator[tuple[str, bool]]:

@@ -5,11 +5,11 @@ Binds the pure plan, the host and the mount door together for one generation of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from .file_rights import FileRights
 from .mount import MountDoor, Warden
-from .mount_items import Bind, Item
+from .mount_items import Bind, Item, Running
 from .mount_table import TooMany, plan
 from .protected_names import ProtectedNames
 from .staged_places import Committed
@@ -41,28 +41,47 @@ class MountedFiles:
         self._problem, self._fault = problem, fault
         self._watch = NameWatch(self._moved)
         self._host = HostMounts()
-        self._protected = ProtectedNames(problem, wait)
+        self._protected = ProtectedNames(wait)
+        self._items: tuple[Item, ...] = ()
 
     def follow(self, rights: FileRights) -> Taken:
         """Make the worker's file tree show what `rights` say, as the host is now."""
+        return self._follow(rights, self._running())
+
+    def _follow(self, rights: FileRights, running: Running) -> Taken:
         self._rights = rights
-        items = self._items()
-        taken = self._bring(items)
-        self._watch.watch(i.source for i in items if isinstance(i, Bind) and not i.directory)
+        taken = self._bring(running)
+        files = (i.source for i in self._items if isinstance(i, Bind) and not i.directory)
+        self._watch.watch((*files, *self._protected.watched))
         return taken
 
-    def _bring(self, items: tuple[Item, ...]) -> Taken:
-        taken = self._door.bring(items)
-        return taken.with_more(self._protected.follow(items, self._door.pid))
+    def _running(self) -> Running:
+        return Running(self._items, self._protected.single)
+
+    def _bring(self, running: Running, changed: Collection[str] = ()) -> Taken:
+        """`changed`: names that may have led elsewhere meanwhile."""
+        self._items = self._planned(running)
+        taken = self._door.bring(self._items)
+        return taken.with_more(
+            self._protected.follow(
+                self._rights,
+                self._items,
+                self._door.pid,
+                changed={*changed, *self._door.renewed},
+                kept_by=self._door.mounts_on,
+            )
+        )
 
     def begin_cell(self, rights: FileRights) -> Taken:
         """As `follow`; staged places show the host's present content again."""
-        taken = self.follow(rights)
+        taken = self._follow(rights, Running())
         self._door.renew_stages()
         return taken
 
     def end_cell(self) -> Committed:
         """Review and commit what the cell changed in staged places."""
+        for place in self._door.held():
+            self._problem(place, "what is protected there is gone, or has another name: read-only")
         return self._door.commit(self._rights.unchangeable)
 
     def staged_bytes(self) -> int:
@@ -80,25 +99,34 @@ class MountedFiles:
         self._host.close()
         self._door.close()
 
-    def _items(self) -> tuple[Item, ...]:
+    def _planned(self, running: Running) -> tuple[Item, ...]:
         found = survey(self._rights.entries)
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
         rights = self._rights
         try:
-            host = LiveHost(self._host)
-            return plan(found.granted, host, deny=rights.deny, read_only=rights.read_only)
+            return plan(
+                found.granted,
+                LiveHost(self._host),
+                deny=rights.deny,
+                read_only=rights.read_only,
+                running=running,
+            )
         except TooMany as problem:
             self._problem("files", str(problem))
             return ()
 
-    def _moved(self) -> None:
-        """A name in a watched directory leads elsewhere now.
+    def _moved(self, paths: set[str]) -> None:
+        """Names in watched directories lead elsewhere now.
 
-        In the middle of a save the name may lead nowhere: the next event comes at once.
+        In the middle of a save a name may lead nowhere: the next event comes at once.
         """
         try:
-            self._bring(self._items())
+            taken = self._bring(self._running(), paths)
         except Exception:
             self._fault("a file that was replaced could not be followed")
             raise
+        for why in taken.killed:
+            self._problem(
+                ", ".join(sorted(paths)), f"it was replaced; who held it was ended: {why}"
+            )

@@ -5,13 +5,13 @@ The same plan decides what is staged, the same review commits it; see `mounted_f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from . import holders
 from .calls import Call
 from .file_rights import FileRights
 from .granted_places import GrantedPlaces
-from .mount_items import Item, protections
+from .mount_items import Item, Running
 from .mount_table import TooMany, plan
 from .notify_files import NotifyFiles
 from .protected_names import ProtectedNames
@@ -45,7 +45,8 @@ class NotifiedFiles:
         self._wait, self._fault = wait, fault
         self._rights = FileRights()
         self._watch = NameWatch(self._moved)
-        self._protected = ProtectedNames(problem, wait)
+        self._protected = ProtectedNames(wait)
+        self._items: tuple[Item, ...] = ()
         self._places = GrantedPlaces(problem)
         self._problem = problem
         self._spent: dict[StageRule, Spent] = {}
@@ -53,27 +54,38 @@ class NotifiedFiles:
 
     def follow(self, rights: FileRights) -> Taken:
         """Open from what `rights` say, as the host is now."""
-        self._rights = rights
-        items, gone = self._open()
-        kept = [each for item in items for each in protections(item, items)]
-        self._watch.watch(each.source for each in kept)
-        return self._taken(items, gone)
+        return self._follow(rights, self._running())
 
-    def _open(self) -> tuple[tuple[Item, ...], set[str]]:
-        """What is planned by now, and the places that are gone."""
+    def _follow(self, rights: FileRights, running: Running) -> Taken:
+        self._rights = rights
+        taken = self._open(running)
+        self._watch.watch(self._protected.watched)
+        return taken
+
+    def _running(self) -> Running:
+        return Running(self._items, self._protected.single)
+
+    def _open(self, running: Running, changed: Collection[str] = ()) -> Taken:
+        """`changed`: names that may have led elsewhere meanwhile."""
         rights = self._rights
         found = survey(rights.entries)
         for entry, problem in found.problems:
             self._problem(entry.place.written, str(problem))
         try:
-            items = plan(found.granted, LiveHost(), deny=rights.deny, read_only=rights.read_only)
+            self._items = plan(
+                found.granted,
+                LiveHost(),
+                deny=rights.deny,
+                read_only=rights.read_only,
+                running=running,
+            )
         except TooMany as problem:
             self._problem("files", str(problem))
-            items, found = (), Surveyed(())
-        return items, self._places.set(rights, found.granted, items)
-
-    def _taken(self, items: tuple[Item, ...], gone: set[str]) -> Taken:
-        taken = self._protected.follow(items, self._pid)
+            self._items, found = (), Surveyed(())
+        gone = self._places.set(rights, found.granted, self._items)
+        taken = self._protected.follow(
+            rights, self._items, self._pid, changed=changed, kept_by=lambda names: None
+        )
         if not gone:
             return taken
         allows = self._places.allows
@@ -82,17 +94,21 @@ class NotifiedFiles:
         )
         return taken.with_more(Taken.after(held))
 
-    def _moved(self) -> None:
-        """A protected name leads elsewhere by now, as far as is known."""
+    def _moved(self, paths: set[str]) -> None:
+        """Protected names lead elsewhere by now, as far as is known."""
         try:
-            self._taken(*self._open())
+            taken = self._open(self._running(), paths)
         except Exception:
             self._fault("a protected file that was replaced could not be followed")
             raise
+        for why in taken.killed:
+            self._problem(
+                ", ".join(sorted(paths)), f"it was replaced; who held it was ended: {why}"
+            )
 
     def begin_cell(self, rights: FileRights) -> Taken:
         """As `follow`; staged places show the host's present content again."""
-        taken = self.follow(rights)
+        taken = self._follow(rights, Running())
         self._places.renew_layers(processes(self._pid))
         return taken
 

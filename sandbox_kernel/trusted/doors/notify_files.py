@@ -245,7 +245,7 @@ class NotifyFiles:
         else:
             descriptor = place.reach(found.rest, change=bool(wants & os.W_OK))
             try:
-                if wants & os.W_OK and not place.writable:
+                if wants & os.W_OK and not place.changes:
                     raise refused()
                 if not os.access(f"/proc/self/fd/{descriptor}", wants):
                     raise refused()
@@ -271,7 +271,7 @@ class NotifyFiles:
 
     def _check_change(self, found: Found) -> None:
         """Raise PermissionError where a place may not be changed at `found`."""
-        if isinstance(found.place, LivePlace) and not found.place.writable:
+        if isinstance(found.place, LivePlace) and not found.place.changes:
             raise refused()
         if not found.rest:
             raise PermissionError(errno.EACCES, "the granted place itself")

@@ -14,35 +14,42 @@ from collections.abc import Callable, Iterable
 
 from . import _sys_inotify as inotify
 
+#: A directory that is not there or not ours to look at, and the limits of the system.
+_NOT_WATCHED = (
+    *(errno.EMFILE, errno.ENOSPC, errno.ENOMEM),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP),
+)
+_NONE = -1
+
 
 class NameWatch:
-    """Watches names on the running event loop. `changed` is called by it after events."""
+    """Watches names on the running event loop.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    changed: called by it after events, with the paths that may lead elsewhere.
+    """
+
+    def __init__(self, changed: Callable[[set[str]], None]) -> None:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
-        self._watches: dict[str, int] = {}
-        #: By number of a watch: the names in its directory.
-        self._names: dict[int, set[str]] = {}
+        #: By number of a watch: the names in its directory, and the path of each.
+        self._names: dict[int, dict[str, str]] = {}
 
     def watch(self, paths: Iterable[str]) -> None:
-        """Watch just these names from now on; absolute paths.
+        """Watch just these names from now on, in the directories that lie there now; absolute.
 
         Where the system has no watch left, a replaced file is noticed when the next cell starts.
         """
-        names: dict[str, set[str]] = {}
+        before, self._names = self._names, {}
+        directories: dict[str, int] = {}
         for path in paths:
             directory, name = os.path.split(path)
-            names.setdefault(directory, set()).add(name)
-        wanted = set(names)
-        for directory in set(self._watches) - wanted:
-            self._drop(directory)
-        for directory in wanted - set(self._watches):
-            self._add(directory)
-        self._names = {}
-        for directory, watch in self._watches.items():  # One of two paths may have the same.
-            self._names.setdefault(watch, set()).update(names[directory])
+            if directory not in directories:
+                directories[directory] = self._number(directory)
+            self._names.setdefault(directories[directory], {})[name] = path
+        self._names.pop(_NONE, None)
+        for number in before.keys() - self._names.keys():
+            self._drop(number)
 
     def close(self) -> None:
         """Stop watching."""
@@ -50,36 +57,34 @@ class NameWatch:
             self._loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
-            self._watches.clear()
             self._names.clear()
 
-    def _add(self, directory: str) -> None:
+    def _number(self, directory: str) -> int:
+        """The number of the watch of a directory, which the kernel makes once for each."""
         try:
             if self._descriptor < 0:
                 self._descriptor = inotify.create()
                 self._loop.add_reader(self._descriptor, self._arrived)
-            watch = inotify.add(self._descriptor, directory, inotify.NAME_CHANGES)
+            return inotify.add(self._descriptor, directory, inotify.NAME_CHANGES)
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENOSPC, errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in _NOT_WATCHED:
                 raise
-            return
-        self._watches[directory] = watch
+            return _NONE
 
-    def _drop(self, directory: str) -> None:
-        watch = self._watches.pop(directory)
+    def _drop(self, number: int) -> None:
         try:
-            inotify.remove(self._descriptor, watch)
+            inotify.remove(self._descriptor, number)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
 
     def _arrived(self) -> None:
-        meant = False
+        meant: set[str] = set()
         while events := inotify.read(self._descriptor):
-            # Of what the kernel could not keep it says only that there was something.
-            meant = meant or any(
-                mask & inotify.IN_Q_OVERFLOW or name in self._names.get(watch, ())
-                for watch, mask, name in events
-            )
+            for watch, mask, name in events:
+                if mask & inotify.IN_Q_OVERFLOW:  # The kernel could not keep what it was.
+                    meant.update(*(names.values() for names in self._names.values()))
+                elif name in self._names.get(watch, {}):
+                    meant.add(self._names[watch][name])
         if meant:
-            self._changed()
+            self._changed(meant)

@@ -171,6 +171,8 @@ class Stopped:
             # Who was born while the others were looked for is among the next, whose parents stand
             # still: nobody is born then.
             while self._find() and not self.restless:
+                # Of those who end there may be more and more: each starts another before.
+                self.restless = bool(self._ran) and time.monotonic() > deadline
                 self._stop(deadline)
         except BaseException:
             self.__exit__()
