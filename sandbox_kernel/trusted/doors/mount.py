@@ -70,8 +70,8 @@ class MountDoor:
     wait: Callable[[float], None]
     staging_bytes: int = STAGING_BYTES
     spent: dict[StageRule, Spent] = field(default_factory=dict)
-    #: Protected names whose mount had gone with the file, and that have one again.
-    renewed: set[str] = field(default_factory=set)
+    #: Protected names whose mount was found to have gone, with the file, at the last change.
+    lost: set[str] = field(default_factory=set)
     _present: dict[str, _Present] = field(default_factory=dict)
     #: By destination: ids of mounts that somebody had something open in when they were taken off,
     #: of places that were mounted anew.
@@ -87,10 +87,10 @@ class MountDoor:
         """
         table = {item.destination: item for item in wanted}
         gone, swapped, renewed = [], [], []
-        self.renewed = self._lost()
+        self.lost = self._find_lost()
         for destination, present in self._present.items():
             item = table.get(destination)
-            if item is not None and destination in self.renewed:
+            if item is not None and destination in self.lost:
                 swapped.append(destination)
                 continue
             if item == present.item:
@@ -114,11 +114,13 @@ class MountDoor:
         ]
         taken = self._take_off(gone, disturbed)
         for destination in self._present.keys() & swapped:
-            item = table[destination]
+            item, present = table[destination], self._present[destination]
             assert isinstance(item, Bind)
+            if destination in self.lost:
+                present.item = replace(item, device=0, inode=0)  # Nothing is there until it is.
             with self._told(destination):
                 self._bind(item, "swap")
-                self._present[destination].item = item
+                present.item = item
         return taken.with_more(self._mount(tuple(table.values())))
 
     @contextmanager
@@ -132,8 +134,8 @@ class MountDoor:
     def _mount(self, items: Sequence[Item]) -> Taken:
         """Mount those that are not there, parents before what stands in them.
 
-        A place for writing is read-only until all that is protected in it has its own mount. Where
-        that cannot be had, the place is taken off: what that took.
+        A place for writing is read-only until all that is protected in it has its own mount. One
+        that must be so again while a file is being written in it is taken off: what that took.
         """
         for item in items:
             if item.destination not in self._present:
@@ -147,12 +149,11 @@ class MountDoor:
             present = self._present.get(item.destination)
             if not (kept or held) or present is None:
                 continue
-            protected = all(self._shows(protection) for protection in kept)
-            if protected and (not held or self._seal(item.destination)):
-                if present.sealed and not held:
+            if not held and all(self._shows(protection) for protection in kept):
+                if present.sealed:
                     self._switch(item.destination, read_only=False)
                     present.sealed = False
-            else:
+            elif not self._seal(item.destination):
                 inside = [d for d in self._present if d.startswith(f"{item.destination}/")]
                 taken = taken.with_more(self._take_off([item.destination, *inside], []))
                 self.problem(item.destination, "what is protected in it moved meanwhile")
@@ -171,7 +172,7 @@ class MountDoor:
             present.sealed = True
         return True
 
-    def _lost(self) -> set[str]:
+    def _find_lost(self) -> set[str]:
         """Protected names whose mount has gone: with it goes a file that the host replaces."""
         names = {destination for destination in self._present if self._protects(destination)}
         return names and names - {mounted.point for mounted in self._mounts()}

@@ -67,7 +67,7 @@ class MountedFiles:
                 self._rights,
                 self._items,
                 self._door.pid,
-                changed={*changed, *self._door.renewed},
+                changed={*changed, *self._door.lost},
                 kept_by=self._door.mounts_on,
             )
         )
