@@ -40,6 +40,7 @@ child = os.fork()
 if child:
     print(child, flush=True)
     os.waitpid(child, 0)
+    sys.stdin.read()  # To its end, whatever becomes of the child.
 else:
     for line in sys.stdin:
         exec(line)
