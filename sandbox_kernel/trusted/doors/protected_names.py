@@ -55,6 +55,9 @@ class ProtectedNames:
         the mounts at such names through which nothing is written, as `holders.find_changers` wants
         them.
         """
+        opens = any(isinstance(item, Bind) and item.writable for item in items)
+        if not opens and not self._opened:
+            return Taken()  # As nearly always: nothing that anybody could change has been granted.
         if rights.read_only:
             patterns = (pattern for pattern in rights.read_only if not pattern.is_glob)
             self._paths = tuple(sorted({p for each in patterns for p in (each.real, each.path)}))
@@ -71,7 +74,7 @@ class ProtectedNames:
             for path, identity in now.items()
             if self._opened and (path in changed or before.get(path) != identity)
         }
-        self._opened |= any(isinstance(item, Bind) and item.writable for item in items)
+        self._opened = True
         if not replaced:
             return Taken()
         kept = kept_by(replaced.values())
