@@ -105,7 +105,7 @@ def fill(folder: Path) -> None:
 def main(argv: Sequence[str]) -> int:
     """Measure in turn, a fresh process for each number of each round."""
     words = parser(__doc__)
-    words.add_argument("--rounds", type=int, default=5)
+    words.add_argument("--rounds", type=int, default=9)
     options = words.parse_args(argv)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pong)
     threading.Thread(target=server.serve_forever, daemon=True).start()
