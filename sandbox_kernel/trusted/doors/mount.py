@@ -90,10 +90,11 @@ class MountDoor:
         self.lost = self._find_lost()
         for destination, present in self._present.items():
             item = table.get(destination)
-            if item is not None and destination in self.lost:
+            if isinstance(item, Bind) and destination in self.lost:
                 swapped.append(destination)
                 continue
-            if item == present.item:
+            if item is not None and item == present.item:
+                present.item = item  # It may be held by now, or no more.
                 continue
             if _follows(present.item, item):
                 swapped.append(destination)

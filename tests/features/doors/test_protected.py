@@ -331,3 +331,21 @@ def test_a_folder_that_was_replaced_is_watched(world: World, start: Start, level
     with pytest.raises(Raised):
         worker.run("open('ROOT/nb/case.ipynb', 'r+')")
     assert (world.nb / "case.ipynb").read_text() == "SAVED"
+
+
+def test_a_place_that_is_held_stays_so_when_the_worker_is_replaced(
+    world: World, start: Start
+) -> None:
+    """A cell can end its own worker, whose copy goes on with the same places."""
+    worker = start(world.files('path = "."\nmode = "write"'), Level.FULL)
+    (world.nb / "new").write_text("SAVED")
+    worker.run("import os\nos.link('new', 'mine')")
+    os.replace(world.nb / "new", world.nb / "case.ipynb")
+    worker.on_loop(asyncio.sleep, 0.5)
+    with pytest.raises(Raised):
+        worker.run("open('mine', 'r+').write('CELL')")
+    worker.run("os.chdir('/')")
+    worker.on_loop(worker.doors.worker_replaced, worker.generation)
+    with pytest.raises(Raised):
+        worker.run("open('ROOT/nb/mine', 'r+').write('CELL')")
+    assert (world.nb / "case.ipynb").read_text() == "SAVED"
