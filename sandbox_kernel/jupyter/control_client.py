@@ -21,7 +21,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
 
 from sandbox_kernel.shared.errors import BadConnection
-from sandbox_kernel.shared.wire import BadFrames, Signer, decode, encode
+from sandbox_kernel.shared.wire import Author, BadFrames, Signer, decode
 from sandbox_kernel.trusted.connection import read_connection
 
 #: Seconds for an answer; a kernel answers at once, also while a cell runs.
@@ -55,8 +55,8 @@ class ControlClient:
             raise NoAnswer(str(error)) from None
         self._client = BlockingKernelClient()
         self._client.load_connection_file(self.connection_file)
-        self._client.session.pack = encode
         self._signer = Signer(connection.key, connection.digest)
+        self._author = Author(self._signer, os.environ.get("USER", "username"))
         self._socket = self._client.connect_control()
 
     def __enter__(self) -> ControlClient:
@@ -87,8 +87,8 @@ class ControlClient:
         Raises `NoAnswer` after `seconds`, and `CommandRefused` for an error reply.
         """
         wanted = {"command": command, "arguments": dict(arguments or {})}
-        message = self._client.session.msg("sandbox_request", wanted)
-        self._client.session.send(self._socket, message)
+        message_id, request = self._author.message("sandbox_request", wanted, {}, {})
+        self._socket.send_multipart(request)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._socket.rcvtimeo = math.ceil(1000 * left)
@@ -102,7 +102,7 @@ class ControlClient:
                 raise NoAnswer(
                     f"{self.connection_file}: another program answers: {error}"
                 ) from None
-            if decode(parent).get("msg_id") == message["header"]["msg_id"]:
+            if decode(parent).get("msg_id") == message_id:
                 body: dict[str, Any] = decode(content)
                 if body.get("status") != "ok":
                     raise CommandRefused(body)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hmac
 import json
+import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+_PROTOCOL = "5.4"
 #: Between the addresses that ZeroMQ needs and the signature.
 DELIMITER = b"<IDS|MSG>"
 #: header, parent header, metadata, content: what is signed; buffers follow.
@@ -54,6 +57,40 @@ class Signer:
         if not hmac.compare_digest(self.sign(parts[:SIGNED]), signature):
             raise BadFrames("the signature is wrong")
         return cut, signature, parts
+
+
+class Author:
+    """Makes the messages of one session, as Jupyter calls it, of a kernel or a client."""
+
+    def __init__(self, signer: Signer, username: str) -> None:
+        self._signer = signer
+        self._username = username
+        self._session = uuid.uuid4().hex
+        self._count = 0
+
+    def message(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        parent: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+    ) -> tuple[str, list[bytes]]:
+        """A new message's msg_id, and its frames from the delimiter to the content.
+
+        kind: its msg_type. parent: the header of what it is about.
+        """
+        self._count += 1
+        message_id = f"{self._session}_{self._count}"
+        header = {
+            "msg_id": message_id,
+            "msg_type": kind,
+            "username": self._username,
+            "session": self._session,
+            "date": datetime.now(UTC),
+            "version": _PROTOCOL,
+        }
+        parts = [encode(part) for part in (header, parent, metadata, content)]
+        return message_id, [DELIMITER, self._signer.sign(parts), *parts]
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The kernel's five ZeroMQ sockets: the only place that signs, and that makes headers.
+"""The kernel's five ZeroMQ sockets: the only place of it that makes messages, and signs them.
 
 Wire format: https://jupyter-client.readthedocs.io/en/stable/messaging.html#wire-protocol. Sockets
 are driven by the asyncio loop through their ZeroMQ descriptor, which is edge-triggered: after every
@@ -13,17 +13,15 @@ import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import zmq
 
 from ..shared.errors import BadConnection
-from ..shared.wire import DELIMITER, SIGNED, Signer, decode, encode
+from ..shared.wire import SIGNED, Author, Signer, decode
 from .connection import Connection
 
-_PROTOCOL = "5.4"
 #: Signatures remembered to refuse a message that is sent again.
 _REMEMBERED = 1 << 16
 #: IOPub messages that a slow client may lag behind before it loses some.
@@ -84,9 +82,8 @@ class Channels:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._session = uuid.uuid4().hex
         self._signer = Signer(connection.key, connection.digest)
-        self._count = 0
+        self._author = Author(self._signer, "kernel")
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._handlers: dict[str, Handler] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -212,18 +209,8 @@ class Channels:
         metadata: Mapping[str, Any] | None = None,
         buffers: Sequence[bytes] = (),
     ) -> str:
-        self._count += 1
-        message_id = f"{self._session}_{self._count}"
-        header = {
-            "msg_id": message_id,
-            "msg_type": kind,
-            "username": "kernel",
-            "session": self._session,
-            "date": datetime.now(UTC).isoformat(),
-            "version": _PROTOCOL,
-        }
-        parts = [encode(x) for x in (header, parent, metadata or {}, content)]
-        frames = [*prefix, DELIMITER, self._signer.sign(parts), *parts, *buffers]
+        message_id, signed = self._author.message(kind, content, parent, metadata or {})
+        frames = [*prefix, *signed, *buffers]
         socket = self._sockets.get(name)
         if socket is None:
             return message_id  # Closing: there is nobody left to tell.

@@ -129,50 +129,79 @@ def test_an_unknown_command_is_an_answer_and_the_warden_goes_on(tmp_path: Path) 
 
 
 def test_what_was_copied_ahead_is_mounted_by_the_order_that_means_it_alone(tmp_path: Path) -> None:
-    def awaited() -> int:
-        """Descriptors of the warden: a copy of a mount has one."""
-        return len(os.listdir(f"/proc/{warden.pid}/fd"))
+    def kept() -> tuple[int, str]:
+        """Descriptors of the warden, of which a copy of a mount has one, and where it is."""
+        process = f"/proc/{warden.pid}"
+        return len(os.listdir(f"{process}/fd")), os.readlink(f"{process}/ns/mnt")
+
+    def rests(more: int = 0) -> None:
+        """Wait until it keeps nothing, but for a skeleton, and is at home; else this hangs."""
+        while kept() != (at_rest[0] + more, at_rest[1]):
+            os.sched_yield()
 
     async def test(worker: Worker, folder: Path) -> None:
-        nonlocal warden
+        nonlocal warden, at_rest
         warden = worker.warden
         (folder / "secret").write_text("secret")
         (folder / "link").symlink_to("secret")
-        bind(worker, folder, "/before")  # One that has answered nothing yet is not woken.
-        descriptors = awaited()
+        _, home = kept()
+        # One that has answered nothing yet is not woken; the first skeleton makes room for others.
+        for before in ("/before", "/beside"):
+            warden.door({"op": "skeleton", "target": before})
+        warden.door({"op": "unmount", "target": "/beside", "detach": False})
+        while (at_rest := kept())[1] != home:
+            os.sched_yield()
 
-        def announced(source: str, order: dict[str, object]) -> None:
+        def announced(source: str, order: dict[str, object], more: int = 0) -> list[int]:
             warden.rouse(source)
             try:
-                warden.door(order)
+                return warden.door(order)[1]
             finally:
-                assert awaited() == descriptors
+                rests(more)
 
         file = approved(folder / "file", "/granted")
+        off = {"op": "unmount", "target": "/granted", "detach": False}
         for odd in ("", "relative", "/no/such", str(folder / "link"), "\ud800", "/a\0b"):
             announced(odd, file)
             assert await worker.ask("open('/granted').read()") == "'granted'"
-            warden.door({"op": "unmount", "target": "/granted", "detach": False})
+            warden.door(off)
         announced(str(folder / "secret"), file)
         assert await worker.ask("open('/granted').read()") == "'granted'"
-        announced(str(folder), {"op": "unmount", "target": "/granted", "detach": False})
+        announced(str(folder), off)
         announced(str(folder / "file"), file)
         assert await worker.ask("open('/granted').read()") == "'granted'"
         assert await worker.ask("open('/granted', 'w')") == "OSError 30"
-        announced("", {"op": "unmount", "target": "/granted", "detach": False})
+        announced("", off)
         announced(str(folder), {**approved(folder, "/granted"), "below": True})
         assert await worker.ask("open('/granted/file').read()") == "'granted'"
-        announced("", {"op": "unmount", "target": "/granted", "detach": False})
+        announced("", off)
+        announced(str(folder / "file"), approved(folder / "file", "/granted", readonly=False))
+        # Landlock's refusal; a mount that is read-only would say so before it.
+        assert await worker.ask("open('/granted', 'w')") == "PermissionError 13"
+        announced("", off)
+        announced("", {"op": "skeleton", "target": "/granted"}, 1)
+        announced("", {"op": "folder", "target": "/granted/here"}, 1)
+        assert await worker.ask("os.listdir('/granted')") == "['here']"
+        announced("", off)
+        nothing = dict.fromkeys(("masks", "points", "links", "seeds"), ())
+        stage = {**approved(folder, "/granted"), **nothing, "op": "stage", "visible": True}
+        for fd in announced(str(folder), {**stage, "bytes": 1 << 16, "inodes": 64}):
+            os.close(fd)
+        assert await worker.ask("open('/granted/file').read()") == "'granted'"
+        announced(str(folder / "file"), off)
 
         warden.rouse(str(folder / "file"))
-        while awaited() != descriptors:  # Nothing comes: it does not stay with it.
-            assert await worker.ask("1") == "1"
+        rests()  # Nothing comes: it does not stay with it.
+        warden.rouse(str(folder / "file"))
+        with pytest.raises(MountFailed, match="nonsense"):
+            announced(str(folder / "file"), {"op": "nonsense", "target": "/granted"})
 
         (folder / "secret").rename(folder / "file")
         refused(errno.EINVAL, lambda: announced(str(folder / "file"), file))
         assert await worker.ask("os.path.lexists('/granted')") == "False"
 
     warden: Any = None
+    at_rest = (0, "")
     at_full(test, tmp_path)
 
 

@@ -27,13 +27,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from . import _sys_linux as linux
-from .mount_namespaces import LayersHouse, within
-from .mount_sources import MountRefused, MountSources
+from .mount_namespaces import LayersHouse, Whereabouts
+from .mount_sources import READ_ONLY, MountRefused, MountSources
 from .overlay import overlay
 
 _UMOUNT_NOFOLLOW = 8
@@ -60,34 +59,41 @@ class DoorMounts:
         """`own` and `namespace` are mount namespaces (warden's, worker's), `root` the worker's
         root directory, `writable` the detached copy of its tmpfs. All four become this object's.
         """
-        self._own, self._namespace, self._root, self._writable = own, namespace, root, writable
-        self.sources = MountSources()
-        self._layers = LayersHouse(own)
+        self._where = Whereabouts(own, namespace)
+        self._root, self._writable = root, writable
+        self._sources = MountSources(self._where)
+        self._layers = LayersHouse(self._where)
         self.mounts: dict[str, _Mounted] = {}
 
     def close(self) -> None:
         """Let go of the generation, whose processes are dead."""
-        self.sources.forget()
+        self.rest()
         for target in list(self.mounts):
             self._forget(self.mounts.pop(target))
         self._layers.close()
-        for fd in (self._namespace, self._root, self._writable, self._own):
+        self._where.close()
+        for fd in (self._root, self._writable):
             os.close(fd)
 
-    def _with_the_worker(self) -> AbstractContextManager[None]:
-        return within(self._namespace, self._own)
+    def prepare(self, source: str | None) -> None:
+        """An order is about to come, which may be to bind `source`. To be followed by `rest`.
+
+        Nothing that could be seen from the host or by the worker is changed.
+        """
+        if source is not None:
+            self._sources.prepare(source)
+        self._where.go_to_the_worker()
+
+    def rest(self) -> None:
+        """The order was answered, or did not come: be at home, and keep nothing for it."""
+        self._sources.forget()
+        self._where.go_home()
 
     def handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """Carry out one operation; the answer and the descriptors that go with it.
 
-        Raises MountRefused, OSError.
+        To be followed by `rest`. Raises MountRefused, OSError.
         """
-        try:
-            return self._handle(message)
-        finally:
-            self.sources.forget()
-
-    def _handle(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         operation = message["op"]
         target = "/" + message["target"].strip("/")
         if operation in ("bind", "swap"):
@@ -97,11 +103,11 @@ class DoorMounts:
             self._skeleton(target)
             return {}, []
         if operation == "folder":
-            with self._with_the_worker():
-                return {"made": self._make(target, is_directory=True)}, []
+            self._where.go_to_the_worker()
+            return {"made": self._make(target, is_directory=True)}, []
         if operation == "link":
-            with self._with_the_worker():
-                return {"made": self._link(target, message["text"])}, []
+            self._where.go_to_the_worker()
+            return {"made": self._link(target, message["text"])}, []
         if operation == "stage":
             return {}, [self._stage(message, target)]
         if operation == "unmount":
@@ -109,8 +115,8 @@ class DoorMounts:
             self._take_off(target, detach=message["detach"], may_be_gone=gone)
             return {}, []
         if operation == "read-only":
-            with self._with_the_worker():
-                self._set_read_only(target, read_only=message["on"])
+            self._where.go_to_the_worker()
+            self._set_read_only(target, read_only=message["on"])
             return {}, []
         if operation == "remove":
             self._remove(target)
@@ -123,22 +129,24 @@ class DoorMounts:
         old = self.mounts.get(target)
         if beneath != (old is not None):
             raise MountRefused(f"{target}: {'nothing is' if beneath else 'already'} mounted there")
+        attributes = READ_ONLY
+        if not message["readonly"]:
+            attributes &= ~linux.ATTR_RDONLY
+        if message.get("exec"):
+            attributes &= ~linux.ATTR_NOEXEC
         approved = message["device"], message["inode"]
-        tree, is_directory = self.sources.take(message["source"], approved, below=message["below"])
+        tree, is_directory = self._sources.take(
+            message["source"], approved, attributes, below=message["below"]
+        )
         try:
-            attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV
-            attributes |= linux.ATTR_RDONLY if message["readonly"] else 0
-            attributes |= 0 if message.get("exec") else linux.ATTR_NOEXEC
-            # Private: a mount that comes later would be writable in a read-only grant.
-            linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
             if message.get("sealed"):
                 linux.set_read_only(tree, read_only=True)
-            with self._with_the_worker():
-                if old is None:
-                    made = self._attach(tree, target, is_directory=is_directory)
-                else:
-                    made = old.made
-                    self._replace(tree, target, may_be_gone=bool(message.get("may_be_gone")))
+            self._where.go_to_the_worker()
+            if old is None:
+                made = self._attach(tree, target, is_directory=is_directory)
+            else:
+                made = old.made
+                self._replace(tree, target, may_be_gone=bool(message.get("may_be_gone")))
         finally:
             os.close(tree)
         self.mounts[target] = _Mounted(made)
@@ -154,8 +162,8 @@ class DoorMounts:
         try:
             attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV | linux.ATTR_RDONLY
             linux.set_mount_attributes(tree, "", attributes, recursive=False)
-            with self._with_the_worker():
-                made = self._attach(tree, target, is_directory=True)
+            self._where.go_to_the_worker()
+            made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(writable)
             raise
@@ -167,9 +175,10 @@ class DoorMounts:
         if target in self.mounts:
             raise MountRefused(f"{target}: already mounted there")
         approved = message["device"], message["inode"]
+        self._where.go_home()
         host = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            lower, is_directory = self.sources.open(message["source"], approved)
+            lower, is_directory = self._sources.take(message["source"], approved, 0, below=True)
         except BaseException:
             os.close(host)
             raise
@@ -189,8 +198,8 @@ class DoorMounts:
             os.close(lower)
             os.close(host)
         try:
-            with self._with_the_worker():
-                made = self._attach(tree, target, is_directory=True)
+            self._where.go_to_the_worker()
+            made = self._attach(tree, target, is_directory=True)
         except BaseException:
             os.close(upper)
             self._forget(_Mounted(layers=layers))
@@ -204,9 +213,8 @@ class DoorMounts:
         mounted = self.mounts.get(target)
         if mounted is None:
             raise MountRefused(f"{target}: not granted")
-        with self._with_the_worker():
-            flags = linux.MNT_DETACH if detach else 0
-            self._unmount(target, flags, may_be_gone=may_be_gone)
+        self._where.go_to_the_worker()
+        self._unmount(target, linux.MNT_DETACH if detach else 0, may_be_gone=may_be_gone)
         # What stands in it has gone with it: else it would have been in use.
         for path in [path for path in self.mounts if path.startswith(target + "/")]:
             self._forget(self.mounts.pop(path))

@@ -2,7 +2,7 @@
 
 A source is opened by name and must be the very file that the supervisor approved: its device and
 inode come beside the name. An order that is about to come may name its source, which is then copied
-while the supervisor still decides; the copy is for that order alone.
+while the supervisor still decides, as for who may read it only; the copy is for that order alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import stat
 from dataclasses import dataclass
 
 from . import _sys_linux as linux
+from .mount_namespaces import Whereabouts
+
+#: The attributes of what may only be read.
+READ_ONLY = linux.ATTR_NOSUID | linux.ATTR_NODEV | linux.ATTR_NOEXEC | linux.ATTR_RDONLY
 
 _EXACTLY = linux.RESOLVE_NO_SYMLINKS | linux.RESOLVE_NO_MAGICLINKS
 
@@ -29,27 +33,29 @@ class MountRefused(OSError):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A detached copy of the one mount at `source`, without what is mounted below."""
+    """A detached read-only copy of the one mount at `source`, without what is mounted below."""
 
     source: str
     tree: int
 
 
 class MountSources:
-    """The sources of one generation's mounts. All is to be called in the warden's namespace."""
+    """The sources of one generation's mounts; they are looked for at home."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: Whereabouts) -> None:
+        self._where = where
         self._prepared: _Prepared | None = None
 
     def prepare(self, source: str) -> None:
         """Copy what the next order may be to bind. What is wrong with it, that order meets."""
         self.forget()
+        self._where.go_home()
         try:
             fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
         except (OSError, ValueError):  # It may be no path at all: nobody has looked at it yet.
             return
         try:
-            self._prepared = _Prepared(source, linux.open_tree(fd, "", recursive=False))
+            self._prepared = _Prepared(source, _copied(fd, READ_ONLY, recursive=False))
         except OSError:
             return
         finally:
@@ -61,30 +67,41 @@ class MountSources:
             os.close(self._prepared.tree)
             self._prepared = None
 
-    def take(self, source: str, approved: Identity, *, below: bool) -> tuple[int, bool]:
-        """As `open`, the copy that was prepared for it if there is one.
+    def take(
+        self, source: str, approved: Identity, attributes: int, *, below: bool
+    ) -> tuple[int, bool]:
+        """A detached copy of the tree at `source`, and whether it is a directory.
 
-        below: whether the host had mounts in it when it was approved.
+        The copy that was prepared for it, if there is one that fits. attributes: of all mounts in
+        it. below: whether the host had mounts in it when it was approved. Raises MountRefused,
+        OSError.
         """
         prepared = self._prepared
-        if prepared is None or below or prepared.source != source:
-            return self.open(source, approved)
+        if prepared is None or (source, attributes, below) != (prepared.source, READ_ONLY, False):
+            return self._look_and_copy(source, approved, attributes)
         is_directory = _is_directory(prepared.tree, source, approved)
         self._prepared = None
         return prepared.tree, is_directory
 
-    @staticmethod
-    def open(source: str, approved: Identity) -> tuple[int, bool]:
-        """A detached copy of the tree at `source`, and whether it is a directory.
-
-        Raises MountRefused, OSError.
-        """
+    def _look_and_copy(self, source: str, approved: Identity, attributes: int) -> tuple[int, bool]:
+        self._where.go_home()
         fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
         try:
             is_directory = _is_directory(fd, source, approved)
-            return linux.open_tree(fd, "", recursive=is_directory), is_directory
+            return _copied(fd, attributes, recursive=is_directory), is_directory
         finally:
             os.close(fd)
+
+
+def _copied(fd: int, attributes: int, *, recursive: bool) -> int:
+    tree = linux.open_tree(fd, "", recursive=recursive)
+    try:
+        # Private: a mount that comes later would be writable in a read-only grant.
+        linux.set_mount_attributes(tree, "", attributes, recursive=True, private=True)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
 
 
 def open_file(root: int, source: str, approved: Identity) -> int:

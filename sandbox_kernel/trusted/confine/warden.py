@@ -10,7 +10,7 @@ Commands, one JSON object a packet on descriptor 3:
 - `launch` with descriptors channel, seal, out, err, status: no answer here; init reports on status.
 - `plan`: what the worker's root is made of. A worker that was launched before waits for it.
 - `door`, answered with the same `re`: an operation of the mount door; see door_mounts.
-- `rouse`: an order comes within a millisecond; to be waited for awake. With `source`: it may be to
+- `rouse`: a `door` comes within a millisecond; to be waited for awake. With `source`: it may be to
   mount that.
 """
 
@@ -76,9 +76,10 @@ class Warden:
             message = json.loads(data)
             do = message["do"]
             awake = do == "rouse"
+            if self.door and do not in ("rouse", "door"):
+                self.door.rest()
             if awake:
-                if self.door and "source" in message:
-                    self.door.sources.prepare(message["source"])
+                self._get_ready(message.get("source"))
             elif do == "begin":
                 self._prepare(message)
             elif do == "plan":
@@ -98,8 +99,15 @@ class Warden:
             except BlockingIOError:
                 os.sched_yield()  # Whoever writes the order may need this very processor.
         if self.door:
-            self.door.sources.forget()
+            self.door.rest()
         return orders.receive()
+
+    def _get_ready(self, source: str | None) -> None:
+        if self.door:
+            try:  # noqa: SIM105  # contextlib would make every start longer.
+                self.door.prepare(source)
+            except OSError:
+                pass  # The order meets it again.
 
     def end(self) -> None:
         """Leave nothing behind."""
@@ -235,6 +243,8 @@ class Warden:
         send(self.control, packet, given)
         for fd in given:
             os.close(fd)
+        if self.door:
+            self.door.rest()
 
 
 def try_namespaces() -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import select
 import struct
@@ -36,8 +37,6 @@ _LOW = 0xFFFFFFFF
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_ioctl = _libc.ioctl
-_ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 _ppoll = _libc.ppoll
 _ppoll.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
 
@@ -54,19 +53,22 @@ class Listener:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._call = bytearray(_CALL_BYTES)
-        self._call_at = ctypes.addressof((ctypes.c_char * _CALL_BYTES).from_buffer(self._call))
+        self._sent, self._given = bytearray(_answer.size), bytearray(_added.size)
         self.words = memoryview(self._call).cast("Q")
         self._memory: tuple[int, int] | None = None
         self._waits = bytearray(_poll.pack(descriptor, select.POLLIN, 0))
         self._waits_at = ctypes.addressof((ctypes.c_char * _poll.size).from_buffer(self._waits))
+        self._nanoseconds = 0
         self._time = bytearray(_time.size)
         self._time_at = ctypes.addressof((ctypes.c_char * _time.size).from_buffer(self._time))
         self._turns = SameProcessor()
-        self._shares = _ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP) == 0
+        self._shares = _wakes_here(descriptor)
 
     def wait(self, nanoseconds: int) -> int:
         """Wait for a call: the events of poll(2), 0 when none came in time (below a second)."""
-        _time.pack_into(self._time, 0, 0, nanoseconds)
+        if nanoseconds != self._nanoseconds:
+            _time.pack_into(self._time, 0, 0, nanoseconds)
+            self._nanoseconds = nanoseconds
         count = _ppoll(self._waits_at, 1, self._time_at, None)
         return _poll.unpack_from(self._waits)[2] if count > 0 else 0
 
@@ -83,11 +85,12 @@ class Listener:
     def receive(self) -> bool:
         """Take the next waiting call; False when it was gone before. Raises OSError."""
         self._call[:] = _NOTHING
-        if _ioctl(self._descriptor, _RECEIVE, self._call_at) < 0:
-            number = ctypes.get_errno()
-            if number in (errno.ENOENT, errno.EINTR):
+        try:
+            fcntl.ioctl(self._descriptor, _RECEIVE, self._call, True)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
                 return False
-            raise OSError(number, os.strerror(number))
+            raise
         return True
 
     def piece(self, address: int) -> bytes:
@@ -116,11 +119,11 @@ class Listener:
 
     def let_run(self) -> None:
         """The kernel runs the call that was received last; see confine._sys_notify.let_run."""
-        self._ioctl(_SEND, _answer.pack(self.words[0], 0, 0, _CONTINUE))
+        self._send(0, 0, _CONTINUE)
 
     def refuse(self, number: int) -> None:
         """The call that was received last fails with this errno."""
-        self._ioctl(_SEND, _answer.pack(self.words[0], 0, -number, 0))
+        self._send(0, -number, 0)
 
     def give(self, descriptor: int, flags: int) -> None:
         """The call that was received last returns a duplicate of our descriptor.
@@ -130,23 +133,42 @@ class Listener:
         task = self.task
         if self._shares and self._turns.hold(task):
             try:
-                added = self._ioctl(_ADD, _added.pack(self.words[0], 0, descriptor, 0, flags))
+                added = self._add(0, descriptor, flags)
             finally:
                 self._turns.let_go(task)  # It has run nothing of its own.
             if added >= 0:
-                self._ioctl(_SEND, _answer.pack(self.words[0], added, 0, 0))
+                self._send(added, 0, 0)
         else:
-            packed = _added.pack(self.words[0], _ADD_AND_SEND, descriptor, 0, flags)
-            self._ioctl(_ADD, packed)
+            self._add(_ADD_AND_SEND, descriptor, flags)
 
     def release(self) -> None:
         """Let this thread run anywhere again, as what it starts does. Before anything slow."""
         self._turns.release()
 
-    def _ioctl(self, request: int, packed: bytes) -> int:
-        result = int(_ioctl(self._descriptor, request, packed))
-        if result < 0:
-            number = ctypes.get_errno()
-            if number != errno.ENOENT:  # The thread died while we decided.
-                raise OSError(number, os.strerror(number))
-        return result
+    def _send(self, value: int, error: int, flags: int) -> None:
+        _answer.pack_into(self._sent, 0, self.words[0], value, error, flags)
+        self._ioctl(_SEND, self._sent)
+
+    def _add(self, how: int, descriptor: int, flags: int) -> int:
+        """The number of the new descriptor there; -1 where the caller has died."""
+        _added.pack_into(self._given, 0, self.words[0], how, descriptor, 0, flags)
+        return self._ioctl(_ADD, self._given)
+
+    def _ioctl(self, request: int, packed: bytearray) -> int:
+        try:
+            return int(fcntl.ioctl(self._descriptor, request, packed, True))
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # The thread died while we decided.
+                raise
+        return -1
+
+
+def _wakes_here(descriptor: int) -> bool:
+    """Have the listener wake its callers on this processor; whether the kernel does so."""
+    try:
+        fcntl.ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTTY):  # Before Linux 6.6.
+            raise
+        return False
+    return True

@@ -95,14 +95,17 @@ class NotifyFiles:
             if directory != AT_FDCWD:
                 return None
             path = b"%s/%s" % (os.readlink(b"/proc/%d/cwd" % task), path)
-        place = next((p for p in self._places.plain if path.startswith(p[0])), None)
-        if place is None:
+        for place in self._places.plain:
+            if path.startswith(place[0]):
+                break
+        else:
             return None
-        below = path[len(place[0]) :] or b"."
+        prefix, descriptor, real = place
+        below = path[len(prefix) :] or b"."
         wanted = (flags & KEEP_FLAGS) | os.O_NONBLOCK | os.O_NOCTTY
-        self._places.handed.add(place[2])
+        self._places.handed.add(real)
         try:
-            found = _sys_files.openat2(place[1], below, wanted, resolve=_LINKS_BENEATH)
+            found = _sys_files.openat2(descriptor, below, wanted, resolve=_LINKS_BENEATH)
         except OSError as error:
             if error.errno == errno.EXDEV:
                 return None  # A link leads out of this place, perhaps into another.
