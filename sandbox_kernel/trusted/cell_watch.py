@@ -179,6 +179,10 @@ class CellWatch:
         self._written += size
         self._new_files += files
 
+    def may_end(self) -> bool:
+        """Called when the worker says that a request is over; False when it is killed for it."""
+        return not self.monitor.look_at_end()
+
     def end(self, run: CellRun) -> None:
         """Called when a request is over, however it ended."""
         count = run.count if run.is_cell and run.stores_history else None

@@ -366,8 +366,9 @@ class Supervisor:
             self.current.accept_reply(message.to, content, message.metadata)
 
     def _on_finished(self, message: Finished) -> None:
-        if self.current is not None and message.to == self.current.request.id:
-            self._finish(self.current)
+        run = self.current
+        if run is not None and message.to == run.request.id and self.watch.may_end():
+            self._finish(run)
 
     def on_gone(self, worker: WorkerProcess, reason: str) -> None:
         """Called by the worker process when it has ended."""

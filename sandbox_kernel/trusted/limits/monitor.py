@@ -73,6 +73,7 @@ class Monitor:
         self._timer: asyncio.Handle | None = None
         self._begin: Sample | None = None
         self._last: Sample | None = None
+        self._at_end: Sample | None = None
         self._escalation = Escalation()
         self._failure: MonitorFailed | None = None
         self._pause = BetweenCells(self)
@@ -148,7 +149,7 @@ class Monitor:
         self._answers.stop()
         if self.tree is None:
             return
-        self._last, self._cell_peak, self._met_at = None, 0, 0.0
+        self._last, self._at_end, self._cell_peak, self._met_at = None, None, 0, 0.0
         self._refused.clear()
         self._published = self._now()
         try:
@@ -162,21 +163,39 @@ class Monitor:
         begin = self._begin
         self._schedule(next_look(begin, begin, self._limits, PERIOD, person=self._person))
 
+    def look_at_end(self) -> bool:
+        """The worker says that the request is over. True when it is killed for what it would leave:
+        that leaves no room for any other cell. Its request ends with it then.
+        """
+        if self._begin is None or self.tree is None:
+            return False
+        try:
+            self.turns.come_back(self.tree)
+            self._at_end = self.watch_copy(self._look(closely=False))
+        except MonitorFailed:
+            return False  # `end_cell` meets it again.
+        memory = {n: limit for n, limit in self._limits.items() if n == "memory"}
+        far = exceeded(self._at_end, self._begin, memory, {}, {})
+        if far is None or not far.at_once:
+            return False
+        self._stop_timer()
+        self.force.kill_at_once(far)
+        return True
+
     def end_cell(self) -> Sample | None:
         """The request is over; what the worker uses now, when it could be measured."""
         self._stop_timer()
-        last = None
+        last, self._at_end = self._at_end, None
         if self._begin is not None and self.tree is not None:
             try:
-                self.turns.come_back(self.tree)
-                last = self._last = self._look(closely=False)
+                if last is None:
+                    self.turns.come_back(self.tree)
+                    last = self._look(closely=False)
+                self._last = last
                 self._add_up(last)
                 self._leave_room(last)
-                memory = {n: limit for n, limit in self._limits.items() if n == "memory"}
-                far = exceeded(last, self._begin, memory, {}, {})
-                if far is not None and far.at_once:
-                    self.force.kill_at_once(far)  # It would leave no room for any other cell.
             except MonitorFailed as failure:
+                last = None
                 self.force.kill_unmeasured(failure, "at the end of a cell")
         self._begin = None
         self._escalation = Escalation()
@@ -368,7 +387,10 @@ class Monitor:
             self._fit_wall(sample, always=moved)
 
     def watch_copy(self, sample: Sample) -> Sample:
-        """Give up a copy that is none or too dear; what is used then. Raises `MonitorFailed`."""
+        """Give up a copy that is none or too dear; what is used then. Raises `MonitorFailed`.
+
+        A worker that alone has gone beyond the limit is about to end, and the copy to go on.
+        """
         assert self.tree is not None
         memory = self._limits.get("memory")
         if sample.copy_runs:
@@ -381,6 +403,9 @@ class Monitor:
             and sample.copy >= memory.value * COPY_MATTERS  # Else it would gain next to nothing.
             and sample.memory > memory.value * COPY_GOES
         ):
+            alone = replace(sample, memory=sample.memory - sample.copy, copy=0)
+            if alone.memory > memory.value:
+                return alone
             self.host.drop_copy(
                 f"worker and copy together came to {wording.size(sample.memory)} of the "
                 f"{memory.amount} that are allowed"

@@ -71,11 +71,12 @@ class Kernel:
         code: str,
         *,
         interrupt_when: str | None = None,
+        do: Callable[[], object] | None = None,
         answer: str | None = None,
         metadata: dict[str, Any] | None = None,
         **options: Any,
     ) -> Ran:
-        """Run a cell. `interrupt_when`: interrupt as soon as stdout contains this.
+        """Run a cell. `interrupt_when`: interrupt as soon as stdout contains this, or else `do`.
 
         `metadata` is the cell's own, as a front end sends it.
         """
@@ -89,7 +90,7 @@ class Kernel:
                 text += message["content"]["text"]
             if interrupt_when and interrupt_when in text:
                 interrupt_when = None
-                threading.Thread(target=self.manager.interrupt_kernel).start()
+                threading.Thread(target=do or self.manager.interrupt_kernel).start()
 
         def on_stdin(_message: dict[str, Any]) -> None:
             assert answer is not None, "a question that this test does not expect"

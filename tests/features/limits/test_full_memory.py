@@ -1,5 +1,10 @@
 """A worker that is full to the last byte: the error is told, and the next cell can clean up."""
 
+import contextlib
+import os
+import signal
+
+import psutil
 import pytest
 
 from tests.features.kernel.conftest import FULL_LANGUAGE, start_kernel
@@ -57,3 +62,44 @@ def test_the_first_cell_of_all_may_fill_it(start_kernel):
     kernel = start_kernel(policy=FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n')
     kernel.run("kept = 45\nblocks = []\n" + FILL.format(size=20_000_000))
     goes_on(kernel)
+
+
+#: Goes beyond the limit in memory that no wall counts, while nobody looks.
+BEYOND = """
+import mmap, time
+ballast[:] = bytes(len(ballast))  # A copy holds what it was.
+print('now', flush=True)
+time.sleep(1)
+shared = mmap.mmap(-1, 260_000_000)
+for at in range(0, len(shared), 10_000_000):
+    shared[at:at + 10_000_000] = b'x' * 10_000_000
+"""
+
+
+@pytest.mark.parametrize("level", ["full", "no-namespaces"])
+@pytest.mark.parametrize("then", ["pass", "while True: pass"])
+def test_a_jump_beyond_the_limit_costs_no_variables(start_kernel, level, then):
+    kernel = start_kernel(level=level, policy=FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n')
+    kernel.run("kept = 45; ballast = bytearray(40_000_000)")
+    supervisor = psutil.Process(kernel.manager.provisioner.process.pid)
+
+    def shared() -> int:
+        """Bytes of shared memory of the process below the supervisor that has most."""
+        most = 0
+        for process in supervisor.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                most = max(most, process.memory_info().shared)
+        return most
+
+    def held_up() -> None:
+        supervisor.send_signal(signal.SIGSTOP)
+        try:
+            while shared() < 255_000_000:
+                os.sched_yield()
+        finally:
+            supervisor.send_signal(signal.SIGCONT)
+
+    jumped = kernel.run(BEYOND + then, interrupt_when="now", do=held_up)
+    assert jumped.error.startswith("LimitExceeded: memory:"), jumped.error
+    assert "All variables from before this cell are back" in jumped.error
+    assert kernel.run("print(kept, len(ballast))").text() == "45 40000000\n"
