@@ -15,14 +15,15 @@ from ..confine.broker import Listener
 from ..confine.level import Level
 from .call_door import Dispatcher
 from .connections import Opened
-from .file_rights import FileRights, file_rights
+from .file_door import FileDoor
+from .file_rights import file_rights
 from .mount import Warden
 from .mounted_files import MountedFiles
 from .names import SyntheticNames
 from .proxy import ProxyFor, no_proxy
 from .resolver import Resolver, system_resolver
 from .socket_calls import SocketDoor
-from .staged_places import STAGING_BYTES, Committed
+from .staged_places import STAGING_BYTES
 from .staged_review import Refusal
 from .taken import Taken as FilesTaken
 
@@ -74,17 +75,6 @@ class Generation(Protocol):
 
     @property
     def door(self) -> object: ...
-
-
-class FileDoor(Protocol):
-    """What both file doors do."""
-
-    def follow(self, rights: FileRights) -> FilesTaken: ...
-    def begin_cell(self, rights: FileRights) -> FilesTaken: ...
-    def end_cell(self) -> Committed: ...
-    def staged_bytes(self) -> int: ...
-    def replaced(self, pid: int) -> None: ...
-    def close(self) -> None: ...
 
 
 class Doors:
