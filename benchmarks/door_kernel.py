@@ -36,8 +36,11 @@ reason = "benchmark"
 
 @contextmanager
 def control_of_a_kernel(folder: Path, level: Level) -> Iterator[ControlClient]:
-    """The control channel of a kernel in `folder` that has run a cell and is idle."""
-    own = folder.parent / f"{folder.name}-kernel"
+    """The control channel of a kernel in `folder` that has run a cell and is idle.
+
+    Its own files are in a folder beside that.
+    """
+    own = folder.parent / f"kernel-{level.value}"
     own.mkdir(exist_ok=True)
     policy, notebook = own / "benchmark.toml", folder / "benchmark.ipynb"
     policy.write_text(POLICY, encoding="utf-8")

@@ -17,7 +17,7 @@ from ..policy.explain import explanation, limits_told
 from ..policy.request import plain_request
 from ..shared.errors import Denied as Refused
 from .channels import Incoming
-from .real_path import one_moment
+from .real_path import is_plain, one_moment
 
 #: Commands after which other places are open or closed.
 _CHANGES_RIGHTS = frozenset({"grant", "revoke", "narrow", "decide"})
@@ -96,8 +96,10 @@ class Control:
         if permissions is None:
             return _refusal("NoPolicy", "the policy cannot be used; see the reply to any cell")
         if command in _CHANGES_RIGHTS and self._supervisor.doors is not None:
-            folder = permissions.session.places.folder
-            self._supervisor.doors.rouse(_first_place(arguments, folder))
+            place = _first_place(arguments, permissions.session.places.folder)
+            self._supervisor.doors.rouse(place)
+            if place is not None:
+                is_plain(place)  # The folders that it is in are looked at with it.
         try:
             body = commands[command](permissions, arguments)
         except Refused as error:

@@ -50,14 +50,15 @@ def real_path(path: str) -> str:
 
 
 def is_plain(path: str) -> bool:
-    """Whether a path is known to be its own real path, by one look at it."""
+    """Whether a path is known to be its own real path, by one look at it and all that it is in."""
     if path in _plain:
         return True
     written_out = _written_out(path)
     if written_out is None or not has_no_links(written_out):
         return False
-    if _seen is not None:
+    while _seen is not None and path and path not in _plain:
         _plain.add(path)
+        path = path.rpartition("/")[0]
     return True
 
 

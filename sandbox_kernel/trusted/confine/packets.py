@@ -23,7 +23,10 @@ _IN_FILE = b"in a file"
 def send(link: socket.socket, message: bytes, fds: Sequence[int] = ()) -> None:
     """Send a message and at most 252 descriptors (SCM_MAX_FD, unix(7)). Raises OSError."""
     if len(message) <= MOST_INLINE:
-        socket.send_fds(link, [message], fds)
+        if fds:
+            socket.send_fds(link, [message], fds)
+        else:
+            link.send(message)
         return
     file = os.memfd_create("message", os.MFD_CLOEXEC)
     try:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sandbox_kernel.trusted.real_path import one_moment, real_path
+from sandbox_kernel.trusted.real_path import is_plain, one_moment, real_path
 
 
 @pytest.fixture
@@ -83,3 +83,15 @@ def test_a_link_that_comes_and_goes_is_no_error(place, monkeypatch, times):
     monkeypatch.setattr(os.path, "realpath", realpath)
     found = real_path(str(place / "dangling"))
     assert found == str(place / ("folder/none/below" if times == 1 else "dangling"))
+
+
+@pytest.mark.parametrize(
+    "path", ["folder/below/none/x", "folder/file/x", "to-folder/below/x", "up/folder", "circle/x/y"]
+)
+def test_what_a_path_says_of_those_that_it_is_in_is_so(place, path):
+    below = f"{place}/{path}"
+    with one_moment():
+        is_plain(below)
+        while below != "/":
+            assert real_path(below) == os.path.realpath(below)
+            below = os.path.dirname(below)
