@@ -163,7 +163,11 @@ class Channels:
             socket = self._sockets.get(name)
             if socket is None or not _readable(socket):
                 return
-            self._dispatch(name, socket.recv_multipart(zmq.NOBLOCK))
+            try:
+                self._dispatch(name, socket.recv_multipart(zmq.NOBLOCK))
+            except BaseException:
+                self._look_again(name)  # A fault of ours must not leave what comes next unread.
+                raise
         self._look_again(name)  # More may wait; the others get their turn first.
 
     def _dispatch(self, name: str, frames: list[bytes]) -> None:

@@ -95,12 +95,12 @@ class Control:
             return _refusal("BadArguments", "the arguments of a command are an object")
         if permissions is None:
             return _refusal("NoPolicy", "the policy cannot be used; see the reply to any cell")
-        if command in _CHANGES_RIGHTS and self._supervisor.doors is not None:
-            place = _first_place(arguments, permissions.session.places.folder)
-            self._supervisor.doors.rouse(place)
-            if place is not None:
-                is_plain(place)  # The folders that it is in are looked at with it.
         try:
+            if command in _CHANGES_RIGHTS and self._supervisor.doors is not None:
+                place = _first_place(arguments, permissions.session.places.folder)
+                self._supervisor.doors.rouse(place)
+                if place is not None:
+                    is_plain(place)  # The folders that it is in are looked at with it.
             body = commands[command](permissions, arguments)
         except Refused as error:
             return {**_refusal("Denied", str(error)), "command": command, "code": error.code}

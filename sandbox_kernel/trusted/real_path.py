@@ -66,7 +66,10 @@ def is_plain(path: str) -> bool:
 def _written_out(path: str) -> bytes | None:
     """The bytes of a path that is absolute and has nothing to be taken out by text."""
     plain = path[:1] == "/" != path[1:2] and "\0" not in path and os.path.normpath(path) == path
-    return os.fsencode(path) if plain else None
+    try:
+        return os.fsencode(path) if plain else None
+    except UnicodeEncodeError:
+        return None  # A surrogate that stands for no byte: no file has such a name.
 
 
 def _look(path: str) -> str:

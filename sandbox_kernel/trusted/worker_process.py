@@ -295,6 +295,8 @@ class WorkerProcess:
                 self._unpacker.feed(data)
                 if self._take_messages(end):
                     return True
+                if self._violation:
+                    return False
             return True
         except PeerViolation as violation:
             self._loop.remove_reader(self._socket)
@@ -312,6 +314,8 @@ class WorkerProcess:
     def _take_messages(self, end: float) -> bool:
         """Handle the messages that are complete; True when the loop's time `end` came before."""
         for message, buffers in self._unpacker:
+            if self._violation:
+                return False  # What is condemned says nothing more, not even that it is through.
             if isinstance(message, Output | Finished):
                 self.received_messages += isinstance(message, Output)
                 self._publish_pipes(message.pipes)

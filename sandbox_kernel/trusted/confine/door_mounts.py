@@ -80,6 +80,7 @@ class DoorMounts:
 
         Nothing that could be seen from the host or by the worker is changed.
         """
+        self._sources.forget()
         if source is not None:
             self._sources.prepare(source)
         self._where.go_to_the_worker()

@@ -47,8 +47,9 @@ class MountSources:
         self._prepared: _Prepared | None = None
 
     def prepare(self, source: str) -> None:
-        """Copy what the next order may be to bind. What is wrong with it, that order meets."""
-        self.forget()
+        """Copy what the next order may be to bind, when nothing is kept for another. What is wrong
+        with it, that order meets.
+        """
         self._where.go_home()
         try:
             fd = linux.openat2(linux.AT_FDCWD, source, os.O_PATH, _EXACTLY)
@@ -63,9 +64,9 @@ class MountSources:
 
     def forget(self) -> None:
         """The order did not come, or was another."""
-        if self._prepared is not None:
-            os.close(self._prepared.tree)
-            self._prepared = None
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            os.close(prepared.tree)
 
     def take(
         self, source: str, approved: Identity, attributes: int, *, below: bool

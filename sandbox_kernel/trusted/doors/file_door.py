@@ -55,6 +55,10 @@ class FileDoor(ABC):
         granted: what they were planned from.
         """
 
+    def _end_holders(self) -> Taken:
+        """End whoever holds what was taken away just now, where that is yet to be done."""
+        return Taken()
+
     def _lost(self) -> Collection[str]:
         """Protected names that may have led elsewhere until the items were carried out."""
         return ()
@@ -113,8 +117,7 @@ class FileDoor(ABC):
     def _bring(self, running: Running, changed: Collection[str] = ()) -> Taken:
         """`changed`: names that may have led elsewhere meanwhile."""
         granted = self._plan(running)
-        taken = self._carry_out(granted)
-        return taken.with_more(
+        taken = self._carry_out(granted).with_more(
             self._protected.follow(
                 self._rights,
                 self._items,
@@ -123,6 +126,7 @@ class FileDoor(ABC):
                 kept_by=self._kept_by,
             )
         )
+        return taken.with_more(self._end_holders())
 
     def _plan(self, running: Running) -> tuple[Granted, ...]:
         rights = self._rights

@@ -34,6 +34,8 @@ class NotifiedFiles(FileDoor):
     ) -> None:
         super().__init__(pid, problem=problem, wait=wait, fault=fault)
         self._places = GrantedPlaces(problem)
+        #: Real paths of places that were taken away just now.
+        self._gone: set[str] = set()
         self._spent: dict[StageRule, Spent] = {}
         self.door = NotifyFiles(self._places, rest)
 
@@ -41,7 +43,11 @@ class NotifiedFiles(FileDoor):
         return LiveHost()
 
     def _carry_out(self, granted: Iterable[Granted]) -> Taken:
-        gone = self._places.set(self._rights, granted, self._items)
+        self._gone |= self._places.set(self._rights, granted, self._items)
+        return Taken()
+
+    def _end_holders(self) -> Taken:
+        gone, self._gone = self._gone, set()
         if not gone:
             return Taken()
         allows = self._places.allows

@@ -45,7 +45,8 @@ class BetweenCells:
         try:
             if not tree.awaited and not tree.spawns:
                 end_children(tree)
-            sample = monitor.watch_copy(monitor.look())
+            sample = monitor.look()
+            sample = monitor.watch_copy(sample, self._begin or sample)
             monitor.turns.give_way(tree, sample, self._begin or sample)
         except MonitorFailed as failure:
             monitor.force.kill_unmeasured(failure, "between two cells")

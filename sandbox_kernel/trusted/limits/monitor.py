@@ -28,7 +28,7 @@ from .table import LIMITS
 from .tree import Tree, end_children
 from .turns import Turns
 from .usage import numbers, together
-from .verdict import exceeded, next_look, used
+from .verdict import Reached, exceeded, next_look, used
 
 #: Seconds between two looks while a cell runs.
 PERIOD = 0.025
@@ -133,7 +133,7 @@ class Monitor:
                 self._kernels.publish(Sample(self._now()))  # A worker that is gone uses nothing.
             except MonitorFailed as failure:
                 _log.error("at the end of a worker: %s", failure)
-        self.tree, self._begin = None, None
+        self.tree = self._begin = self._at_end = None
 
     def close(self) -> None:
         """The kernel ends."""
@@ -171,23 +171,29 @@ class Monitor:
             return False
         try:
             self.turns.come_back(self.tree)
-            self._at_end = self.watch_copy(self._look(closely=False))
-        except MonitorFailed:
-            return False  # `end_cell` meets it again.
-        memory = {n: limit for n, limit in self._limits.items() if n == "memory"}
-        far = exceeded(self._at_end, self._begin, memory, {}, {})
+            self._at_end = self.watch_copy(self._look(closely=False), self._begin)
+        except MonitorFailed as failure:
+            self._stop_timer()
+            self.force.kill_unmeasured(failure, "at the end of a cell")
+            return True
+        far = self._beyond_memory(self._at_end, self._begin)
         if far is None or not far.at_once:
             return False
         self._stop_timer()
         self.force.kill_at_once(far)
         return True
 
+    def _beyond_memory(self, sample: Sample, begin: Sample) -> Reached | None:
+        memory = {n: limit for n, limit in self._limits.items() if n == "memory"}
+        return exceeded(sample, begin, memory, {}, {})
+
     def end_cell(self) -> Sample | None:
         """The request is over; what the worker uses now, when it could be measured."""
         self._stop_timer()
-        last, self._at_end = self._at_end, None
+        last, at_end = None, self._at_end
         if self._begin is not None and self.tree is not None:
             try:
+                last = at_end
                 if last is None:
                     self.turns.come_back(self.tree)
                     last = self._look(closely=False)
@@ -197,7 +203,7 @@ class Monitor:
             except MonitorFailed as failure:
                 last = None
                 self.force.kill_unmeasured(failure, "at the end of a cell")
-        self._begin = None
+        self._begin = self._at_end = None
         self._escalation = Escalation()
         if self._limits != self.standing:
             self._set(self.standing)
@@ -339,7 +345,7 @@ class Monitor:
         if self._met_at:
             self._looked_before, self._met_at = self._met_at, 0.0
         try:
-            sample = self._last = self.watch_copy(sample)
+            sample = self._last = self.watch_copy(sample, self._begin)
             self.host.looked(sample)
             self._fit_wall(sample)
             self.turns.hold(self.tree)
@@ -386,10 +392,11 @@ class Monitor:
             moved = self._slack.leave_room(sample, memory.value)
             self._fit_wall(sample, always=moved)
 
-    def watch_copy(self, sample: Sample) -> Sample:
+    def watch_copy(self, sample: Sample, begin: Sample) -> Sample:
         """Give up a copy that is none or too dear; what is used then. Raises `MonitorFailed`.
 
-        A worker that alone has gone beyond the limit is about to end, and the copy to go on.
+        begin: what was used when the cell began, or the time between two. A worker that alone has
+        gone so far that it is about to end keeps its copy, which is to go on.
         """
         assert self.tree is not None
         memory = self._limits.get("memory")
@@ -404,7 +411,9 @@ class Monitor:
             and sample.memory > memory.value * COPY_GOES
         ):
             alone = replace(sample, memory=sample.memory - sample.copy, copy=0)
-            if alone.memory > memory.value:
+            beyond = self._beyond_memory(alone, begin)
+            # A cell ends within the grace; between two only what is far beyond is ended.
+            if beyond is not None and (self._begin is not None or beyond.at_once):
                 return alone
             self.host.drop_copy(
                 f"worker and copy together came to {wording.size(sample.memory)} of the "

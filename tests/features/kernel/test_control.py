@@ -1,5 +1,6 @@
 """Rights that change while the kernel runs: over the control channel, and by a person's answer."""
 
+import contextlib
 import json
 import os
 import resource
@@ -222,6 +223,17 @@ def test_bad_commands_are_told_and_change_nothing(module_kernel, command, argume
     assert reply["status"] == "error"
     assert reply["evalue"]
     jsonschema.validate(reply, {**SCHEMA, "$ref": "#/$defs/reply"})
+
+
+#: Among them half a character, and a byte that is no UTF-8.
+ODD_PATHS = [f"data/{chr(0xD800)}", f"data/{chr(0xDCFF)}", "data/" + "x" * 5000, "a\0b", "/", ""]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS, ids=map(ascii, range(len(ODD_PATHS))))
+def test_whatever_path_is_asked_for_the_next_command_is_answered(control, path):
+    with contextlib.suppress(CommandRefused):
+        control.grant({"files": [{"path": path, "mode": "read"}]})
+    assert control.status()["busy"] is False
 
 
 @pytest.fixture(scope="module")

@@ -103,3 +103,42 @@ def test_a_jump_beyond_the_limit_costs_no_variables(start_kernel, level, then):
     assert jumped.error.startswith("LimitExceeded: memory:"), jumped.error
     assert "All variables from before this cell are back" in jumped.error
     assert kernel.run("print(kept, len(ballast))").text() == "45 40000000\n"
+    # The copy that has gone on has one of its own.
+    died = kernel.run("import os; os.abort()")
+    assert "All variables from before this cell are back" in died.error
+    assert kernel.run("print(kept, len(ballast))").text() == "45 40000000\n"
+
+
+#: Its last act brings it beyond the limit, and it says many times that it is through.
+AT_ITS_END = """
+import json, os, socket, struct, time
+a, b = socket.socketpair()
+for _ in range(4):
+    file = os.memfd_create('x')
+    os.write(file, b'y' * 25_000_000)
+    socket.send_fds(a, [b'x'], [file])  # On its way it is in nobody's count.
+    os.close(file)
+time.sleep(0.01)
+to = get_ipython().get_parent()['header']['msg_id']
+
+def frame(say, **more):
+    text = json.dumps({'say': say, 'to': to, **more}).encode()
+    return struct.pack('<II', 1, len(text)) + text
+
+done = frame('finished', pipes=[0, 0])
+reply = frame('reply', content={'status': 'ok', 'execution_count': 1})
+got = [socket.recv_fds(b, 1, 1) for _ in range(4)]
+CHEATS
+"""
+
+
+@pytest.mark.parametrize("cheats", ["", "os.write(3, reply + done * 40)"], ids=["ends", "cheats"])
+def test_a_cell_that_ends_far_beyond_the_limit_is_killed_for_it(start_kernel, cheats):
+    kernel = start_kernel(policy=FULL_LANGUAGE + '[limits]\nmemory = "200 MB"\n')
+    kernel.run("kept = 45; ballast = bytearray(b'x') * 100_000_000")
+    ended = kernel.run(AT_ITS_END.replace("CHEATS", cheats))
+    assert ended.error.startswith("LimitExceeded: memory:"), ended.error
+    assert "All variables from before this cell are back" in ended.error
+    for _ in range(2):
+        assert kernel.run("print(kept, len(ballast))").text() == "45 100000000\n"
+        assert "are back" in kernel.run("import os; os.abort()").error
