@@ -11,6 +11,15 @@ from sandbox_kernel.trusted.channels import Channels
 from sandbox_kernel.trusted.connection import CHANNELS, Connection
 
 KEY = b"k"
+#: All of them are to be read, whatever becomes of those before.
+KINDS = [
+    "good_request",
+    "bad_request",
+    "good_request",
+    "bad_request",
+    "bad_request",
+    "good_request",
+]
 
 
 @pytest.fixture
@@ -61,3 +70,39 @@ def test_control_is_read_before_the_requests_that_wait_beside_it(connection):
     finally:
         context.destroy(linger=0)
     assert read == ["interrupt_request", "execute_request"]
+
+
+def test_what_comes_after_a_message_that_cannot_be_handled_is_read(connection):
+    channels = Channels(connection)
+    channels.bind()
+    context = zmq.Context()
+    session = Session(key=KEY)
+    client = context.socket(zmq.DEALER)
+    client.connect(connection.address("control"))
+    read, faults = [], []
+
+    async def read_all() -> None:
+        came = asyncio.Event()
+
+        def on(message) -> None:
+            read.append(message.type)
+            came.set()
+            if message.type == "bad_request":
+                raise RuntimeError("a fault of ours")
+
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, told: faults.append(str(told["exception"]))
+        )
+        channels.listen(dict.fromkeys(("shell", "control", "stdin"), on))
+        for kind in KINDS:  # ZeroMQ tells only those who had found that there is nothing more.
+            came.clear()
+            session.send(client, kind, {})
+            await asyncio.wait_for(came.wait(), 30)
+        channels.close()
+
+    try:
+        asyncio.run(read_all())
+    finally:
+        context.destroy(linger=0)
+    assert read == KINDS
+    assert faults == ["a fault of ours"] * KINDS.count("bad_request")
